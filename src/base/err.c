@@ -1,0 +1,83 @@
+/* Codes of libssh2 and libuv to {kind, name, code, message}: the only strerror switches. */
+#include "base/err.h"
+
+#include <libssh2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+int sl_err_set(sl_err *e, const char *kind, const char *name, int code, const char *fmt, ...) {
+  va_list ap;
+  e->kind = kind;
+  e->name = name;
+  e->code = code;
+  va_start(ap, fmt);
+  vsnprintf(e->message, sizeof e->message, fmt, ap);
+  va_end(ap);
+  return -1;
+}
+
+int sl_err_uv(sl_err *e, const char *kind, int code, const char *what) {
+  return sl_err_set(e, kind, uv_err_name(code), code, "%s%s%s", what ? what : "", what ? ": " : "",
+                    uv_strerror(code));
+}
+
+typedef struct ssh2_code {
+  int code;
+  const char *kind, *name;
+} ssh2_code;
+
+#define CODE(kind, name) {LIBSSH2_ERROR_##name, kind, "LIBSSH2_ERROR_" #name}
+static const ssh2_code ssh2_codes[] = {
+    CODE(SL_CONNECTION_LOST, SOCKET_NONE),
+    CODE(SL_PROTOCOL, BANNER_RECV),
+    CODE(SL_CONNECTION_LOST, BANNER_SEND),
+    CODE(SL_PROTOCOL, INVALID_MAC),
+    CODE(SL_HANDSHAKE, KEX_FAILURE),
+    CODE(SL_MEMORY, ALLOC),
+    CODE(SL_CONNECTION_LOST, SOCKET_SEND),
+    CODE(SL_HANDSHAKE, KEY_EXCHANGE_FAILURE),
+    CODE(SL_TIMEOUT, TIMEOUT),
+    CODE(SL_HOSTKEY, HOSTKEY_INIT),
+    CODE(SL_HOSTKEY, HOSTKEY_SIGN),
+    CODE(SL_PROTOCOL, DECRYPT),
+    CODE(SL_CONNECTION_LOST, SOCKET_DISCONNECT),
+    CODE(SL_PROTOCOL, PROTO),
+    CODE(SL_AUTH, PASSWORD_EXPIRED),
+    CODE(SL_AUTH, FILE),
+    CODE(SL_HANDSHAKE, METHOD_NONE),
+    CODE(SL_AUTH, AUTHENTICATION_FAILED),
+    CODE(SL_AUTH, PUBLICKEY_UNVERIFIED),
+    CODE(SL_CHANNEL, CHANNEL_OUTOFORDER),
+    CODE(SL_CHANNEL, CHANNEL_FAILURE),
+    CODE(SL_CHANNEL, CHANNEL_REQUEST_DENIED),
+    CODE(SL_CHANNEL, CHANNEL_UNKNOWN),
+    CODE(SL_CHANNEL, CHANNEL_WINDOW_EXCEEDED),
+    CODE(SL_CHANNEL, CHANNEL_PACKET_EXCEEDED),
+    CODE(SL_CHANNEL, CHANNEL_CLOSED),
+    CODE(SL_CHANNEL, CHANNEL_EOF_SENT),
+    CODE(SL_PROTOCOL, ZLIB),
+    CODE(SL_CONNECTION_LOST, SOCKET_TIMEOUT),
+    CODE(SL_CHANNEL, REQUEST_DENIED),
+    CODE(SL_HANDSHAKE, METHOD_NOT_SUPPORTED),
+    CODE(SL_USAGE, INVAL),
+    CODE(SL_PROTOCOL, OUT_OF_BOUNDARY),
+    CODE(SL_CONNECTION_LOST, SOCKET_RECV),
+    CODE(SL_PROTOCOL, ENCRYPT),
+    CODE(SL_CONNECTION_LOST, BAD_SOCKET),
+    CODE(SL_CHANNEL, CHANNEL_WINDOW_FULL),
+    CODE(SL_AUTH, KEYFILE_AUTH_FAILED),
+    CODE(SL_HANDSHAKE, ALGO_UNSUPPORTED),
+};
+#undef CODE
+
+int sl_err_ssh2(sl_err *e, int code, const char *text) {
+  for (size_t i = 0; i < sizeof ssh2_codes / sizeof *ssh2_codes; i++) {
+    if (ssh2_codes[i].code == code)
+      return sl_err_set(e, ssh2_codes[i].kind, ssh2_codes[i].name, code, "%s",
+                        text && *text ? text : ssh2_codes[i].name);
+  }
+  return sl_err_set(e, SL_PROTOCOL, "LIBSSH2_ERROR", code, "%s (libssh2 code %d)",
+                    text && *text ? text : "unexpected failure", code);
+}
