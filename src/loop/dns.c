@@ -79,7 +79,7 @@ static int l_resolve(lua_State *L) {
     sl_op_finish(&d->op);
     return 1;
   }
-  hints.ai_flags = AI_ADDRCONFIG;
+  hints.ai_flags = 0;
   d->req.data = d;
   sl_op_pin(&d->op);
   int rc = uv_getaddrinfo(&loop->uv, &d->req, dns_done, host, NULL, &hints);
