@@ -1,4 +1,5 @@
-# Lua sources as C byte arrays, in one generated file: the table sl_embedded_lua[] of src/base/embedded.h.
+# Lua sources as C byte arrays, in one generated file: the table sl_embedded_lua[] of src/base/embedded.h, as target
+# sshlua_embedded.
 # Included by CMakeLists.txt it defines the rule; run as a script (cmake -P) it is the generator.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(SSHLUA_EMBEDDED_LUA "${CMAKE_BINARY_DIR}/embedded_lua.c")
@@ -7,6 +8,9 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR}/lua -DOUTPUT=${SSHLUA_EMBEDDED_LUA} -P "${CMAKE_CURRENT_LIST_FILE}"
     DEPENDS ${embedded_lua} "${CMAKE_CURRENT_LIST_FILE}"
     COMMENT "Embedding Lua sources" VERBATIM)
+  # One target owns the generated file, or two targets would write it at once under make -j.
+  add_library(sshlua_embedded OBJECT "${SSHLUA_EMBEDDED_LUA}")
+  target_include_directories(sshlua_embedded PRIVATE "${CMAKE_SOURCE_DIR}/src")
   return()
 endif()
 

@@ -101,6 +101,8 @@ if(SSHLUA_LIBSSH2 STREQUAL "source")
     SL_LIBSSH2_STATIC=1 SL_LIBSSH2_SOURCE_VERSION="${libssh2_described}")
   target_link_libraries(sshlua_libssh2 INTERFACE libssh2_static)
   check_linker_flag(C "-Wl,--wrap=sshlua_probe" SSHLUA_LD_WRAP)
+  # The wraps need libssh2's calls to reach the linker: libssh2 must stay out of link-time optimization. Our own
+  # files may have it (-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON does just that: libssh2's CMake policy ignores it).
   if(SSHLUA_LD_WRAP)
     target_compile_definitions(sshlua_libssh2 INTERFACE SL_PACKET_HOOK=1)
     set(SSHLUA_WRAPS -Wl,--wrap=_libssh2_packet_add)

@@ -1,9 +1,6 @@
 # libsshlua.a: one object that holds our core, the embedded Lua sources and libssh2. It is linked with -r so that
 # the wraps are resolved inside it, and its hidden symbols are made local, so that a program that has its own
 # libssh2 (libcurl, libgit2) and one that knows nothing of wraps can both link it.
-add_library(sshlua_embedded OBJECT ${SSHLUA_EMBEDDED_LUA})
-target_include_directories(sshlua_embedded PRIVATE src)
-
 set(object "${CMAKE_BINARY_DIR}/sshlua_all.o")
 set(archive "${CMAKE_BINARY_DIR}/libsshlua.a")
 set(localize)
