@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ssh/key.h"
+#include "ssh/key_lua.h"
 #include "ssh/session.h"
 
 enum { BANNER_MAX = 65536, SECRET_MAX = 65536 };
@@ -74,31 +74,29 @@ void sl_auth_end_fibre(sl_session *s) {
   while (s->auth.fibre && sl_fibre_resume(s->auth.fibre)) continue;
 }
 
-static void keep_banner(sl_auth *a, const unsigned char *text, size_t len) {
+static void keep_banner(sl_auth *a, sl_span text) {
   size_t room = BANNER_MAX - sl_buf_len(&a->banner);
-  if (text) (void)sl_buf_append(&a->banner, text, len < room ? len : room);
+  (void)sl_buf_append(&a->banner, text.p, text.n < room ? text.n : room);
+}
+
+static void keep_failure(sl_auth *a, sl_span methods, sl_reader *r) {
+  uint8_t partial = 0;
+  size_t n = methods.n < sizeof a->methods ? methods.n : sizeof a->methods - 1;
+  memcpy(a->methods, methods.p, n);
+  a->methods[n] = '\0';
+  a->partial = sl_get_u8(r, &partial) && partial;
 }
 
 void sl_auth_packet(sl_session *s, const unsigned char *data, size_t len) {
   enum { FAILURE = 51, BANNER = 53, PASSWD_CHANGEREQ = 60 };
-  sl_reader r = {data + 1, data + len, false};
+  sl_reader r = sl_reader_of(data + 1, len - 1);
   sl_auth *a = &s->auth;
-  size_t n;
-  const unsigned char *text;
-  if (data[0] == BANNER) {
-    text = sl_read_string(&r, &n);
-    keep_banner(a, text, n);
-  } else if (data[0] == FAILURE) {
-    text = sl_read_string(&r, &n);
-    if (!text) return;
-    if (n >= sizeof a->methods) n = sizeof a->methods - 1;
-    memcpy(a->methods, text, n);
-    a->methods[n] = '\0';
-    a->partial = sl_read_byte(&r) != 0;
-  } else if (data[0] == PASSWD_CHANGEREQ && a->password && !a->instruction) {
-    text = sl_read_string(&r, &n);
-    if (text) a->instruction = strndup((const char *)text, n < 4096 ? n : 4096);
-  }
+  sl_span text;
+  if (!sl_get_string(&r, &text)) return;
+  if (data[0] == BANNER) keep_banner(a, text);
+  if (data[0] == FAILURE) keep_failure(a, text, &r);
+  if (data[0] == PASSWD_CHANGEREQ && a->password && !a->instruction)
+    a->instruction = strndup((const char *)text.p, text.n < 4096 ? text.n : 4096);
 }
 
 /* --- one attempt ------------------------------------------------------------------------------------------ */

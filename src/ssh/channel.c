@@ -25,43 +25,39 @@ static sl_channel *channel_of(sl_op *op) { return (sl_channel *)((sl_eop *)op)->
 
 /* --- packets -------------------------------------------------------------------------------------------- */
 
-static void copy_text(char *to, size_t size, const unsigned char *from, size_t len) {
-  if (!from) return;
-  if (len >= size) len = size - 1;
-  memcpy(to, from, len);
-  to[len] = '\0';
+static void copy_text(char *to, size_t size, sl_span from) {
+  size_t n = from.n < size ? from.n : size - 1;
+  if (n) memcpy(to, from.p, n);
+  to[n] = '\0';
 }
 
 /* RFC 4254 6.10. A second status or signal changes nothing. */
 static void channel_exit(sl_channel *ch, const unsigned char *data, size_t len) {
-  sl_reader r = {data + 5, data + len, false};
-  size_t n;
-  const unsigned char *type = sl_read_string(&r, &n);
-  (void)sl_read_byte(&r); /* want reply: false */
-  if (r.bad || ch->has_status || ch->has_signal) return;
-  if (n == 11 && memcmp(type, "exit-status", 11) == 0) {
-    ch->status = sl_read_u32(&r);
-    ch->has_status = !r.bad;
-  } else if (n == 11 && memcmp(type, "exit-signal", 11) == 0) {
-    const unsigned char *name = sl_read_string(&r, &n);
-    copy_text(ch->signal, sizeof ch->signal, name, n);
-    ch->core_dumped = sl_read_byte(&r) != 0;
-    const unsigned char *message = sl_read_string(&r, &n);
-    copy_text(ch->message, sizeof ch->message, message, n);
-    ch->has_signal = name != NULL;
+  sl_reader r = sl_reader_of(data + 5, len - 5);
+  sl_span type, name, message;
+  uint8_t flag;
+  if (ch->has_status || ch->has_signal) return;
+  if (!sl_get_string(&r, &type) || !sl_get_u8(&r, &flag)) return; /* want reply: false */
+  if (sl_span_is(type, "exit-status")) {
+    ch->has_status = sl_get_u32(&r, &ch->status);
+  } else if (sl_span_is(type, "exit-signal") && sl_get_string(&r, &name)) {
+    copy_text(ch->signal, sizeof ch->signal, name);
+    ch->core_dumped = sl_get_u8(&r, &flag) && flag;
+    if (sl_get_string(&r, &message)) copy_text(ch->message, sizeof ch->message, message);
+    ch->has_signal = true;
   }
 }
 
 static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
   static const char *const reasons[] = {"refused", "administratively prohibited", "connect failed",
                                         "unknown channel type", "resource shortage"};
-  sl_reader r = {data + 5, data + len, false};
-  uint32_t reason = sl_read_u32(&r);
-  size_t n;
-  const unsigned char *text = sl_read_string(&r, &n);
-  if (n > 90) n = 90;
+  sl_reader r = sl_reader_of(data + 5, len - 5);
+  sl_span text = {0};
+  uint32_t reason = 0;
+  if (sl_get_u32(&r, &reason)) (void)sl_get_string(&r, &text);
   snprintf(s->open_failure, sizeof s->open_failure, "the server refused to open a channel (%s): %.*s",
-           reasons[reason <= 4 ? reason : 0], (int)n, text ? (const char *)text : "");
+           reasons[reason <= 4 ? reason : 0], (int)(text.n > 90 ? 90 : text.n),
+           text.p ? (const char *)text.p : "");
 }
 
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
@@ -371,7 +367,7 @@ static void exit_from_libssh2(sl_channel *ch) {
   size_t len = 0;
   libssh2_channel_get_exit_signal(ch->strand.raw, &name, &len, NULL, NULL, NULL, NULL);
   ch->has_signal = name != NULL;
-  copy_text(ch->signal, sizeof ch->signal, (unsigned char *)name, len);
+  copy_text(ch->signal, sizeof ch->signal, (sl_span){(const unsigned char *)name, len});
   if (name) libssh2_free(ch->strand.engine->raw, name);
   ch->has_status = !ch->has_signal;
   ch->status = (uint32_t)libssh2_channel_get_exit_status(ch->strand.raw);

@@ -45,13 +45,12 @@ static int l_offered(lua_State *L) {
     lua_pushnil(L);
     return 1;
   }
-  sl_reader r = {s->kexinit + 17, s->kexinit + s->kexinit_len, false}; /* type and cookie */
+  sl_reader r = sl_reader_of(s->kexinit + 17, s->kexinit_len - 17); /* type and cookie */
   lua_newtable(L);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    size_t len;
-    const unsigned char *list = sl_read_string(&r, &len);
-    if (!list) break;
-    lua_pushlstring(L, (const char *)list, len);
+    sl_span list;
+    if (!sl_get_string(&r, &list)) break;
+    lua_pushlstring(L, (const char *)list.p, list.n);
     lua_setfield(L, -2, fields[i]);
   }
   return 1;

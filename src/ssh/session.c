@@ -27,13 +27,14 @@ enum {
 };
 
 static void disconnected(sl_session *s, const unsigned char *data, size_t len) {
-  sl_reader r = {data + 1, data + len, false};
+  sl_reader r = sl_reader_of(data + 1, len - 1);
   sl_err why = {0};
-  size_t n;
-  uint32_t reason = sl_read_u32(&r);
-  const unsigned char *text = sl_read_string(&r, &n);
+  sl_span text = {0};
+  uint32_t reason = 0;
+  if (sl_get_u32(&r, &reason)) (void)sl_get_string(&r, &text);
   sl_err_set(&why, SL_CONNECTION_LOST, "SSH_MSG_DISCONNECT", (int)reason,
-             "the server disconnected: %.*s", (int)(n > 180 ? 180 : n), text ? (const char *)text : "");
+             "the server disconnected: %.*s", (int)(text.n > 180 ? 180 : text.n),
+             text.p ? (const char *)text.p : "");
   sl_engine_lost(&s->engine, &why);
 }
 
