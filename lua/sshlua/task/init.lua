@@ -18,12 +18,15 @@ local M = {
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
 
-local at_end = {} -- what a run cleans up when it ends, in reverse order
+local at_end = {} -- what is cleaned up when the last run ends, in reverse order
+local runs = 0
 
---- Calls fn() when the present run ends (connection pools and the like).
+--- Calls fn() when the present run, or the last of several, ends (connection pools and the like).
 function M.at_run_end(fn) at_end[#at_end + 1] = fn end
 
 local function end_run()
+  runs = runs - 1
+  if runs > 0 then return end
   while #at_end > 0 do
     local fn = table.remove(at_end)
     pcall(fn)
@@ -31,6 +34,7 @@ local function end_run()
 end
 
 local function root_body(fn, ...)
+  runs = runs + 1
   local r = task.pack(pcall(group.scope, function(_, ...) return fn(...) end, ...))
   scope.shield(end_run)
   if not r[1] then error(r[2], 0) end
