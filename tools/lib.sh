@@ -92,17 +92,17 @@ present() {
     case $present_kind in
     cmd) (PATH=$PATH:/usr/sbin:/sbin command -v "$present_name") >/dev/null 2>&1 && return 0 ;;
     pc) pkg-config --exists "$present_name" 2>/dev/null && return 0 ;;
-    lua) "$(lua54)" -e "require '$present_name'" >/dev/null 2>&1 && return 0 ;;
+    lua) "$(find_lua)" -e "require '$present_name'" >/dev/null 2>&1 && return 0 ;;
     file) [ -e "$present_name" ] && return 0 ;;
     esac
   done
   return 1
 }
 
-lua54() {
-  for lua54_name in lua5.4 lua-5.4 lua54 lua; do
-    if command -v "$lua54_name" >/dev/null 2>&1; then
-      echo "$lua54_name"
+find_lua() {
+  for find_lua_name in lua5.4 lua-5.4 lua54 lua; do
+    if command -v "$find_lua_name" >/dev/null 2>&1; then
+      echo "$find_lua_name"
       return
     fi
   done
@@ -259,6 +259,12 @@ ensure_packages() {
 configure_and_build() {
   preset=$1
   shift
+  for tool in cmake pkg-config; do
+    command -v $tool >/dev/null 2>&1 || {
+      say "error: cannot build without $tool, which is missing"
+      return 1
+    }
+  done
   if command -v ninja >/dev/null 2>&1; then
     export CMAKE_GENERATOR="${CMAKE_GENERATOR-Ninja}"
   fi
