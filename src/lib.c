@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 #include <uv.h>
 
-#include "base/text_verbs.h"
+#include "base/text.h"
 #include "engine/cipher.h"
 #include "loop/loop.h"
 #include "loop/verbs.h"
@@ -94,7 +94,6 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_key_open(L);
   sl_known_hosts_open(L);
   sl_text_open(L);
-  sl_json_open(L);
   luaL_setfuncs(L, lib_functions, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, CORE_KEY);
