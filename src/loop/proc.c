@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "loop/op.h"
@@ -143,7 +142,6 @@ static int proc_wait(lua_State *L, int proc_idx, int done_idx) {
 }
 
 static int l_proc_wait(lua_State *L) {
-  (void)sl_box_check(L, 1, PROC_CLASS);
   sl_check_done(L, 2);
   return proc_wait(L, 1, 2);
 }
@@ -288,11 +286,10 @@ static int stream_set_up(lua_State *L, sl_proc *p, int i, uv_stdio_container_t *
 }
 
 static bool id_option(lua_State *L, const char *field, unsigned *id) {
-  lua_Integer v = sl_opt_integer(L, 1, field, -1);
-  if (v == -1) return false;
-  if (v < 0 || v >= 0xffffffffLL) luaL_error(L, "option '%s': out of range", field);
-  *id = (unsigned)v;
-  return true;
+  lua_Number v = sl_opt_number(L, 1, field, -1);
+  if (v != -1 && !(v >= 0 && v < 0xffffffff)) luaL_error(L, "option '%s': out of range", field);
+  if (v != -1) *id = (unsigned)v;
+  return v != -1;
 }
 
 static void close_streams(lua_State *L, int streams_idx) {
@@ -305,11 +302,10 @@ static void close_streams(lua_State *L, int streams_idx) {
   }
 }
 
-/* exec and chdir fail with the same codes; only a look tells which it was. */
+/* exec and chdir fail with the same codes, so both are named. */
 static void describe_failure(sl_err *err, int rc, const uv_process_options_t *o) {
-  struct stat st;
   char what[200];
-  if (o->cwd && (stat(o->cwd, &st) != 0 || !S_ISDIR(st.st_mode)))
+  if (o->cwd)
     snprintf(what, sizeof what, "cannot start %.60s in %.100s", o->file, o->cwd);
   else
     snprintf(what, sizeof what, "cannot start %.150s", o->file);
@@ -329,6 +325,13 @@ static int spawn_failed(lua_State *L, sl_proc *p, int rc, const uv_process_optio
   return 2;
 }
 
+static const char *cwd_option(lua_State *L) {
+  const char *cwd = sl_opt_string(L, 1, "cwd", NULL);
+  lua_getfield(L, 1, "cwd");
+  if (cwd && strlen(cwd) != lua_rawlen(L, -1)) luaL_error(L, "option 'cwd' has a NUL byte");
+  return cwd;
+}
+
 static void spawn_options(lua_State *L, uv_process_options_t *o) {
   lua_getfield(L, 1, "args");
   o->args = words_array(L, "args", false);
@@ -336,7 +339,7 @@ static void spawn_options(lua_State *L, uv_process_options_t *o) {
   if (!o->file || !*o->file) luaL_error(L, "option 'args': no program");
   lua_getfield(L, 1, "env");
   if (!lua_isnil(L, -1)) o->env = words_array(L, "env", true);
-  o->cwd = sl_opt_string(L, 1, "cwd", NULL);
+  o->cwd = cwd_option(L);
   if (sl_opt_boolean(L, 1, "detached", false)) o->flags |= UV_PROCESS_DETACHED;
   unsigned id = 0;
   if (id_option(L, "uid", &id)) o->flags |= UV_PROCESS_SETUID, o->uid = id;
