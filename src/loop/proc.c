@@ -70,7 +70,7 @@ static void proc_close_handle(sl_proc *p) {
 }
 
 static void proc_detach(sl_proc *p) {
-  if (p->box) *p->box = NULL;
+  *p->box = NULL;
   p->box = NULL;
 }
 
@@ -81,7 +81,7 @@ static void proc_shut(sl_owned *owned) {
     sl_op_unlink(&p->waiters, &p->waiters_tail, op);
     sl_op_release(op);
   }
-  proc_detach(p);
+  if (p->box) proc_detach(p);
   proc_close_handle(p);
 }
 
@@ -272,9 +272,7 @@ static int stream_set_up(lua_State *L, sl_proc *p, int i, uv_stdio_container_t *
   } else if (type == LUA_TSTRING) {
     int w = 0;
     while (words[w] && strcmp(words[w], lua_tostring(L, -1)) != 0) w++;
-    if (!words[w])
-      luaL_error(L, "option '%s': 'pipe', 'inherit', 'null', a descriptor or a socket expected",
-                 fields[i]);
+    if (!words[w]) luaL_error(L, "option '%s': no such kind of stream", fields[i]);
     if (w == 0) c->flags = UV_IGNORE;
     if (w == 2) rc = pipe_make(L, p, i, streams_idx);
     if (w == 2 && rc == 0) c->data.fd = p->child[i];
@@ -287,9 +285,10 @@ static int stream_set_up(lua_State *L, sl_proc *p, int i, uv_stdio_container_t *
 
 static bool id_option(lua_State *L, const char *field, unsigned *id) {
   lua_Number v = sl_opt_number(L, 1, field, -1);
-  if (v != -1 && !(v >= 0 && v < 0xffffffff)) luaL_error(L, "option '%s': out of range", field);
-  if (v != -1) *id = (unsigned)v;
-  return v != -1;
+  if (v == -1) return false;
+  if (!(v >= 0 && v < 0xffffffff)) luaL_error(L, "option '%s': out of range", field);
+  *id = (unsigned)v;
+  return true;
 }
 
 static void close_streams(lua_State *L, int streams_idx) {
