@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "loop/op.h"
@@ -71,7 +70,7 @@ static void proc_close_handle(sl_proc *p) {
 }
 
 static void proc_detach(sl_proc *p) {
-  if (p->box) *p->box = NULL;
+  *p->box = NULL;
   p->box = NULL;
 }
 
@@ -82,7 +81,7 @@ static void proc_shut(sl_owned *owned) {
     sl_op_unlink(&p->waiters, &p->waiters_tail, op);
     sl_op_release(op);
   }
-  proc_detach(p);
+  if (p->box) proc_detach(p);
   proc_close_handle(p);
 }
 
@@ -143,7 +142,6 @@ static int proc_wait(lua_State *L, int proc_idx, int done_idx) {
 }
 
 static int l_proc_wait(lua_State *L) {
-  (void)sl_box_check(L, 1, PROC_CLASS);
   sl_check_done(L, 2);
   return proc_wait(L, 1, 2);
 }
@@ -274,9 +272,7 @@ static int stream_set_up(lua_State *L, sl_proc *p, int i, uv_stdio_container_t *
   } else if (type == LUA_TSTRING) {
     int w = 0;
     while (words[w] && strcmp(words[w], lua_tostring(L, -1)) != 0) w++;
-    if (!words[w])
-      luaL_error(L, "option '%s': 'pipe', 'inherit', 'null', a descriptor or a socket expected",
-                 fields[i]);
+    if (!words[w]) luaL_error(L, "option '%s': no such kind of stream", fields[i]);
     if (w == 0) c->flags = UV_IGNORE;
     if (w == 2) rc = pipe_make(L, p, i, streams_idx);
     if (w == 2 && rc == 0) c->data.fd = p->child[i];
@@ -288,9 +284,9 @@ static int stream_set_up(lua_State *L, sl_proc *p, int i, uv_stdio_container_t *
 }
 
 static bool id_option(lua_State *L, const char *field, unsigned *id) {
-  lua_Integer v = sl_opt_integer(L, 1, field, -1);
+  lua_Number v = sl_opt_number(L, 1, field, -1);
   if (v == -1) return false;
-  if (v < 0 || v >= 0xffffffffLL) luaL_error(L, "option '%s': out of range", field);
+  if (!(v >= 0 && v < 0xffffffff)) luaL_error(L, "option '%s': out of range", field);
   *id = (unsigned)v;
   return true;
 }
@@ -305,11 +301,10 @@ static void close_streams(lua_State *L, int streams_idx) {
   }
 }
 
-/* exec and chdir fail with the same codes; only a look tells which it was. */
+/* exec and chdir fail with the same codes, so both are named. */
 static void describe_failure(sl_err *err, int rc, const uv_process_options_t *o) {
-  struct stat st;
   char what[200];
-  if (o->cwd && (stat(o->cwd, &st) != 0 || !S_ISDIR(st.st_mode)))
+  if (o->cwd)
     snprintf(what, sizeof what, "cannot start %.60s in %.100s", o->file, o->cwd);
   else
     snprintf(what, sizeof what, "cannot start %.150s", o->file);
@@ -329,6 +324,13 @@ static int spawn_failed(lua_State *L, sl_proc *p, int rc, const uv_process_optio
   return 2;
 }
 
+static const char *cwd_option(lua_State *L) {
+  const char *cwd = sl_opt_string(L, 1, "cwd", NULL);
+  lua_getfield(L, 1, "cwd");
+  if (cwd && strlen(cwd) != lua_rawlen(L, -1)) luaL_error(L, "option 'cwd' has a NUL byte");
+  return cwd;
+}
+
 static void spawn_options(lua_State *L, uv_process_options_t *o) {
   lua_getfield(L, 1, "args");
   o->args = words_array(L, "args", false);
@@ -336,7 +338,7 @@ static void spawn_options(lua_State *L, uv_process_options_t *o) {
   if (!o->file || !*o->file) luaL_error(L, "option 'args': no program");
   lua_getfield(L, 1, "env");
   if (!lua_isnil(L, -1)) o->env = words_array(L, "env", true);
-  o->cwd = sl_opt_string(L, 1, "cwd", NULL);
+  o->cwd = cwd_option(L);
   if (sl_opt_boolean(L, 1, "detached", false)) o->flags |= UV_PROCESS_DETACHED;
   unsigned id = 0;
   if (id_option(L, "uid", &id)) o->flags |= UV_PROCESS_SETUID, o->uid = id;
