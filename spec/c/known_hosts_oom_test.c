@@ -105,8 +105,7 @@ static void make_text(void) {
   sprintf(o, "h %s\n@revoked h* %s\n", good.text, bad.text);
 }
 
-/* The verdict with n allocations, the whole life of a set long; the set is given every chance to go
- * on. */
+/* The verdict when a set has n allocations for its whole life. It is asked whatever went wrong. */
 static sl_kh_verdict verdict_with(long n, const test_key *k, const char *path) {
   sl_err err;
   sl_kh_line line;

@@ -102,6 +102,11 @@ static void test_verdicts(void) {
   CHECK_STR(ask_text(lines("@revoked other", &a, "h", &a), "h", 22, &a), "match:2");
   CHECK_STR(ask_text(lines("@revoked h", &b, "h", &a), "h", 22, &a), "match:2");
 
+  check_case("a key revoked for a bare name is not unknown at another port");
+  CHECK_STR(ask_text(lines("@revoked h", &a, NULL, NULL), "h", 2222, &a), "revoked:1");
+  CHECK_STR(ask_text(lines("@revoked h", &a, NULL, NULL), "h", 2222, &b), "unknown");
+  CHECK_STR(ask_text(lines("@revoked [h]:2222", &a, NULL, NULL), "h", 22, &a), "unknown");
+
   check_case("a revoked key does not make its host known");
   CHECK_STR(ask_text(lines("@revoked h", &a, NULL, NULL), "h", 22, &b), "unknown");
 

@@ -48,7 +48,7 @@ static const char *format(const char *name, unsigned port, const test_key *k, bo
 
 static void test_format(void) {
   test_key a = ed25519_key(1), r = rsa_key(1, 0);
-  char want[2000];
+  char want[SL_KH_FORMAT_SIZE];
 
   check_case("a line is the name, the type and the key");
   snprintf(want, sizeof want, "web.ex %s", a.text);

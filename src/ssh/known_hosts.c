@@ -49,7 +49,7 @@ void sl_known_hosts_free(sl_known_hosts *set) {
   free(set->files);
   free(set->entries);
   free(set->nodes);
-  free(set->heads);
+  free(set->slots);
   free(set->patterns.at);
   free(set->hashed.at);
   free(set->found.at);
@@ -230,59 +230,70 @@ static bool same_type(sl_kh_line l, const unsigned char *blob, size_t len) {
   return type && strlen(l.type) == n && memcmp(l.type, type, n) == 0;
 }
 
-sl_kh_verdict sl_known_hosts_check(sl_known_hosts *set, const char *name, unsigned port,
-                                   const unsigned char *blob, size_t blob_len, sl_kh_line *line,
-                                   sl_err *err) {
-  sl_kh_key_view offered;
-  if (blob_len > SL_KH_BLOB_MAX || sl_kh_key_parse(blob, blob_len, &offered) != 0) {
-    sl_err_set(err, SL_HOSTKEY, NULL, 0, "the host key is malformed or of an unknown type");
-    return SL_KH_ERROR;
+/* The line that revokes a key for the host last looked up. */
+static bool find_revocation(const sl_known_hosts *set, const unsigned char *blob, size_t len,
+                            sl_kh_line *line) {
+  for (size_t i = 0; i < set->found.n; i++) {
+    sl_kh_line l = sl_known_hosts_found(set, i);
+    if (l.marker != SL_KH_REVOKE || !same_key(l, blob, len)) continue;
+    *line = l;
+    return true;
   }
-  if (offered.cert) {
-    sl_err_set(err, SL_HOSTKEY, NULL, 0,
-               "the host key is a certificate, which known_hosts lines for keys cannot vouch for");
-    return SL_KH_ERROR;
-  }
-  ptrdiff_t n = sl_known_hosts_lookup(set, name, port, err);
-  if (n < 0) return SL_KH_ERROR;
+  return false;
+}
+
+/* What the plain lines of the host last looked up say. */
+static sl_kh_verdict compare_plain(const sl_known_hosts *set, const unsigned char *blob, size_t len,
+                                   sl_kh_line *line) {
   sl_kh_verdict verdict = SL_KH_UNKNOWN;
-  bool typed = false; /* *line is an offending line of the offered type */
-  for (ptrdiff_t i = 0; i < n; i++) {
-    sl_kh_line l = sl_known_hosts_found(set, (size_t)i);
-    if (l.marker == SL_KH_REVOKE && same_key(l, blob, blob_len)) {
+  bool typed = false; /* *line is of the offered type */
+  for (size_t i = 0; i < set->found.n; i++) {
+    sl_kh_line l = sl_known_hosts_found(set, i);
+    if (l.marker != SL_KH_PLAIN) continue;
+    if (l.usable && same_blob(l, blob, len)) {
       *line = l;
-      return SL_KH_REVOKED;
+      return SL_KH_MATCH;
     }
-    if (l.marker != SL_KH_PLAIN || verdict == SL_KH_MATCH) continue;
-    if (l.usable && same_blob(l, blob, blob_len)) {
-      verdict = SL_KH_MATCH;
-      *line = l;
-    } else if (verdict == SL_KH_UNKNOWN || (!typed && same_type(l, blob, blob_len))) {
-      verdict = SL_KH_CHANGED;
-      typed = same_type(l, blob, blob_len);
-      *line = l;
-    }
+    if (verdict != SL_KH_UNKNOWN && (typed || !same_type(l, blob, len))) continue;
+    verdict = SL_KH_CHANGED;
+    typed = same_type(l, blob, len);
+    *line = l;
   }
   return verdict;
 }
 
-static bool is_revoked(const sl_known_hosts *set, sl_kh_line key) {
-  for (size_t i = 0; i < set->found.n; i++) {
-    sl_kh_line l = sl_known_hosts_found(set, i);
-    if (l.marker == SL_KH_REVOKE && same_key(l, key.blob, key.blob_len)) return true;
+sl_kh_verdict sl_known_hosts_check(sl_known_hosts *set, const char *name, unsigned port,
+                                   const unsigned char *blob, size_t blob_len, sl_kh_line *line,
+                                   sl_err *err) {
+  sl_kh_key_view offered;
+  if (blob_len > SL_KH_BLOB_MAX || sl_kh_key_parse(blob, blob_len, &offered) != 0 ||
+      !offered.exact) {
+    sl_err_set(err, SL_HOSTKEY, NULL, 0, "the host key is malformed or of an unknown type");
+    return SL_KH_ERROR;
   }
-  return false;
+  if (offered.cert) {
+    sl_err_set(err, SL_HOSTKEY, NULL, 0, "the host key is a certificate, not a plain key");
+    return SL_KH_ERROR;
+  }
+  if (sl_known_hosts_lookup(set, name, port, err) < 0) return SL_KH_ERROR;
+  if (find_revocation(set, blob, blob_len, line)) return SL_KH_REVOKED;
+  sl_kh_verdict verdict = compare_plain(set, blob, blob_len, line);
+  if (verdict != SL_KH_UNKNOWN || port == 22) return verdict;
+  /* ssh, too, asks about the bare name now. We do not let it vouch for another port, but heed a
+     revocation. */
+  if (sl_known_hosts_lookup(set, name, 22, err) < 0) return SL_KH_ERROR;
+  return find_revocation(set, blob, blob_len, line) ? SL_KH_REVOKED : SL_KH_UNKNOWN;
 }
 
 ptrdiff_t sl_known_hosts_types(sl_known_hosts *set, const char *name, unsigned port,
                                const char *types[SL_KH_TYPES_MAX], sl_err *err) {
   ptrdiff_t n = sl_known_hosts_lookup(set, name, port, err), out = 0;
   for (ptrdiff_t i = 0; i < n && out < SL_KH_TYPES_MAX; i++) {
-    sl_kh_line l = sl_known_hosts_found(set, (size_t)i);
+    sl_kh_line by, l = sl_known_hosts_found(set, (size_t)i);
     if (l.marker != SL_KH_PLAIN || !l.usable) continue;
     ptrdiff_t k = 0;
     while (k < out && strcmp(types[k], l.type) != 0) k++;
-    if (k == out && !is_revoked(set, l)) types[out++] = l.type;
+    if (k == out && !find_revocation(set, l.blob, l.blob_len, &by)) types[out++] = l.type;
   }
   return n < 0 ? -1 : out;
 }

@@ -76,9 +76,10 @@ bool sl_known_hosts_stale(const sl_known_hosts *set);
 ptrdiff_t sl_known_hosts_lookup(sl_known_hosts *set, const char *name, unsigned port, sl_err *err);
 sl_kh_line sl_known_hosts_found(const sl_known_hosts *set, size_t i);
 
-/* The verdict on a key that a host offers. *line is the line it rests on: the equal one, the
-   revoking one, or the offending one (of the same type if there is one); untouched for UNKNOWN and
-   ERROR. */
+/* The verdict on a key that a host offers. Names at other ports than 22 stand as "[name]:port" in
+   files; ssh accepts them by their bare name as well, this does not (but a revocation counts).
+   *line is the line it rests on: the equal one, the revoking one, or the offending one (of the same
+   type if there is one); untouched for UNKNOWN and ERROR. */
 sl_kh_verdict sl_known_hosts_check(sl_known_hosts *set, const char *name, unsigned port,
                                    const unsigned char *blob, size_t blob_len, sl_kh_line *line,
                                    sl_err *err);

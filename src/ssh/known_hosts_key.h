@@ -16,7 +16,8 @@ typedef struct sl_kh_key_kind sl_kh_key_kind;
 /* A well-formed blob taken apart; points into it. */
 typedef struct sl_kh_key_view {
   const sl_kh_key_kind *kind;
-  bool cert;                   /* an OpenSSH certificate: `fields` are those of the certified key */
+  bool exact; /* the type has its own name, not another that OpenSSH takes for it */
+  bool cert;  /* an OpenSSH certificate: `fields` are those of the certified key */
   const unsigned char *fields; /* the public fields, without type name and nonce */
   size_t len;
 } sl_kh_key_view;

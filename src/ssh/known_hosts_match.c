@@ -7,7 +7,7 @@
 
 #include "ssh/known_hosts_set.h"
 
-#define HEADS_MIN 64
+#define SLOTS_MIN 64
 #define SHA1_BLOCK 64
 
 /* ---- the name of a host ---- */
@@ -34,29 +34,30 @@ static uint32_t name_hash(const char *name, size_t len) {
   return (uint32_t)(h ^ h >> 32);
 }
 
-/* The head slot of a name's chain, or the free slot where it belongs. The table is never full. */
-static uint32_t *find_head(const sl_known_hosts *set, const char *name, size_t len, uint32_t hash) {
-  size_t i = hash & (set->heads_size - 1);
-  for (; set->heads[i]; i = (i + 1) & (set->heads_size - 1)) {
-    const kh_node *n = &set->nodes[set->heads[i] - 1];
-    if (n->hash == hash && n->len == len && memcmp(n->name, name, len) == 0) break;
+/* The slot of a name, or the free one where it belongs. */
+static kh_slot *find_slot(const sl_known_hosts *set, const char *name, size_t len, uint32_t hash) {
+  size_t i = hash & (set->nslots - 1);
+  for (; set->slots[i].head; i = (i + 1) & (set->nslots - 1)) {
+    if (set->slots[i].hash != hash) continue;
+    const kh_node *n = &set->nodes[set->slots[i].head - 1];
+    if (n->len == len && memcmp(n->name, name, len) == 0) break;
   }
-  return &set->heads[i];
+  return &set->slots[i];
 }
 
-static int grow_heads(sl_known_hosts *set) {
-  size_t old_size = set->heads_size, size = old_size ? old_size * 2 : HEADS_MIN;
-  uint32_t *old = set->heads, *heads = calloc(size, sizeof *heads);
-  if (!heads) return -1;
-  for (size_t i = 0; i < old_size; i++) {
-    if (!old[i]) continue;
-    size_t at = set->nodes[old[i] - 1].hash & (size - 1);
-    while (heads[at]) at = (at + 1) & (size - 1);
-    heads[at] = old[i];
+static int grow_slots(sl_known_hosts *set) {
+  size_t size = set->nslots ? set->nslots * 2 : SLOTS_MIN;
+  kh_slot *slots = calloc(size, sizeof *slots);
+  if (!slots) return -1;
+  for (size_t i = 0; i < set->nslots; i++) {
+    if (!set->slots[i].head) continue;
+    size_t at = set->slots[i].hash & (size - 1);
+    while (slots[at].head) at = (at + 1) & (size - 1);
+    slots[at] = set->slots[i];
   }
-  free(old);
-  set->heads = heads;
-  set->heads_size = size;
+  free(set->slots);
+  set->slots = slots;
+  set->nslots = size;
   return 0;
 }
 
@@ -64,11 +65,12 @@ int sl_kh_node_add(sl_known_hosts *set, const char *name, size_t len, size_t ent
   if (set->nnodes >= UINT32_MAX - 1) return -1;
   if (!sl_kh_grow((void **)&set->nodes, set->nnodes, &set->nodes_cap, sizeof *set->nodes))
     return -1;
-  if (set->nheads * 2 >= set->heads_size && grow_heads(set) != 0) return -1;
-  uint32_t hash = name_hash(name, len), *head = find_head(set, name, len, hash);
-  if (!*head) set->nheads++;
-  set->nodes[set->nnodes] = (kh_node){name, (uint32_t)len, hash, (uint32_t)entry, *head};
-  *head = (uint32_t)++set->nnodes;
+  if (set->slots_used * 2 >= set->nslots && grow_slots(set) != 0) return -1;
+  uint32_t hash = name_hash(name, len);
+  kh_slot *slot = find_slot(set, name, len, hash);
+  if (!slot->head) set->slots_used++;
+  set->nodes[set->nnodes] = (kh_node){name, (uint32_t)len, (uint32_t)entry, slot->head};
+  *slot = (kh_slot){hash, (uint32_t)++set->nnodes};
   return 0;
 }
 
@@ -145,9 +147,9 @@ int sl_kh_hash(EVP_MD_CTX *sha1, const unsigned char salt[KH_DIGEST], const char
 /* ---- look-up ---- */
 
 static int find_plain(sl_known_hosts *set, const char *host, size_t len) {
-  if (!set->heads_size) return 0;
-  for (uint32_t n = *find_head(set, host, len, name_hash(host, len)); n;
-       n = set->nodes[n - 1].next) {
+  if (!set->nslots) return 0;
+  uint32_t n = find_slot(set, host, len, name_hash(host, len))->head;
+  for (; n; n = set->nodes[n - 1].next) {
     if (!sl_kh_list_add(&set->found, set->nodes[n - 1].entry)) return -1;
   }
   return 0;

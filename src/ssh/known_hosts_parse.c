@@ -34,8 +34,10 @@ static char *skip_blanks(char *s, const char *end) {
 }
 
 static piece take_word(char **s, char *end) {
-  piece w = {*s, *s};
-  while (w.end < end && !is_blank(*w.end)) w.end++;
+  char *space = memchr(*s, ' ', (size_t)(end - *s));
+  piece w = {*s, space ? space : end};
+  char *tab = memchr(w.at, '\t', (size_t)(w.end - w.at));
+  if (tab) w.end = tab;
   *s = skip_blanks(w.end, end);
   return w;
 }
@@ -139,6 +141,8 @@ static bool is_cert_name(const char *type, size_t len) {
          memcmp(type + len - (sizeof tail - 1), tail, sizeof tail - 1) == 0;
 }
 
+static const char type_differs[] = "key type differs from the type inside the key";
+
 /* Decodes the key in place; NULL or why the line is to be dropped. */
 static const char *parse_key(parser *p, piece type, piece *key) {
   ptrdiff_t n =
@@ -150,19 +154,19 @@ static const char *parse_key(parser *p, piece type, piece *key) {
   const char *inner = sl_kh_key_type(blob, (size_t)n, &inner_len);
   if (!inner) return "key does not begin with its type";
   bool same = inner_len == type_len && memcmp(inner, type.at, inner_len) == 0;
-  bool outer_cert = false;
-  const sl_kh_key_kind *kind = sl_kh_key_kind_of(type.at, type_len, &outer_cert);
   sl_kh_key_view view;
-  if (kind && sl_kh_key_parse(blob, (size_t)n, &view) == 0) {
-    if (view.kind != kind || view.cert != outer_cert)
-      return "key type differs from the type inside the key";
-    if (!same) p->doubt = "key type differs from the type inside the key";
+  if (sl_kh_key_parse(blob, (size_t)n, &view) == 0) {
+    bool cert = view.cert;
+    if (!same && (sl_kh_key_kind_of(type.at, type_len, &cert) != view.kind || cert != view.cert))
+      return type_differs;
+    if (!same || !view.exact) p->doubt = type_differs;
     if (view.cert) p->doubt = "a certificate does not name a host's key";
     return NULL;
   }
-  if (kind) return same ? "malformed key" : "key type differs from the type inside the key";
+  bool cert;
+  if (sl_kh_key_kind_of(type.at, type_len, &cert)) return same ? "malformed key" : type_differs;
   if (!same && !(is_cert_name(type.at, type_len) && is_cert_name(inner, inner_len)))
-    return "key type differs from the type inside the key";
+    return type_differs;
   p->doubt = "unknown key type";
   return NULL;
 }

@@ -22,12 +22,16 @@ typedef struct kh_entry {
   unsigned char marker, usable;
 } kh_entry;
 
-/* One plain name of an entry. Nodes of equal names are chained, the table holds the chains' heads.
+/* One plain name of an entry. Nodes of equal names are chained, the table holds the heads.
  */
 typedef struct kh_node {
   const char *name;
-  uint32_t len, hash, entry, next; /* next: node + 1, 0: end */
+  uint32_t len, entry, next; /* next: node + 1, 0: end */
 } kh_node;
+
+typedef struct kh_slot { /* the hash is here so that a miss touches no node */
+  uint32_t hash, head;   /* head: node + 1, 0: free */
+} kh_slot;
 
 typedef struct kh_file {
   char *path, *text;
@@ -52,8 +56,8 @@ struct sl_known_hosts {
   size_t nentries, entries_cap;
   kh_node *nodes;
   size_t nnodes, nodes_cap;
-  uint32_t *heads; /* open addressing; node + 1, 0: free */
-  size_t heads_size, nheads;
+  kh_slot *slots; /* open addressing, at most half full; the size is a power of two */
+  size_t nslots, slots_used;
   kh_list patterns, hashed; /* entries that must be tried one by one */
   kh_list found;            /* by the last lookup, in order */
   kh_note *notes;

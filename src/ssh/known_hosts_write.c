@@ -64,7 +64,8 @@ int sl_known_hosts_format(const char *name, unsigned port, const unsigned char *
                       fault);
   ptrdiff_t len = sl_kh_host(name, port, host, err);
   if (len < 0) return -1;
-  if (!type || blob_len > SL_KH_BLOB_MAX || sl_kh_key_parse(blob, blob_len, &key) != 0 || key.cert)
+  if (!type || blob_len > SL_KH_BLOB_MAX || sl_kh_key_parse(blob, blob_len, &key) != 0 ||
+      !key.exact || key.cert)
     return sl_err_set(err, SL_HOSTKEY, NULL, 0, "known_hosts: not a public host key");
   if (hashed && hash_name(host, (size_t)len, hash, err) != 0) return -1;
   char *o = out + sprintf(out, "%s %.*s ", hashed ? hash : host, (int)type_len, type);
