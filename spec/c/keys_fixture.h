@@ -142,44 +142,55 @@ static inline char *armoured(const char *label, const void *data, size_t len) {
   return text;
 }
 
-/* The bytes inside an armoured file. */
-static inline unsigned char *unarmoured(const char *path, size_t *len) {
-  size_t text_len;
-  char *text = slurp(path, &text_len);
+/* The bytes inside armoured text, or NULL when it is not base64 that was armoured. */
+static inline unsigned char *unarmoured_text(const char *text, size_t text_len, size_t *len) {
   unsigned char *data = malloc(SL_BASE64_ROOM(text_len));
   const char *start = memchr(text, '\n', text_len);
   size_t n = 0;
   while (start && start + 1 + n < text + text_len && start[1 + n] != '-') n++;
-  if (!data || !start || !sl_base64_decode(start + 1, n, data, len)) abort();
+  if (data && start && sl_base64_decode(start + 1, n, data, len)) return data;
+  free(data);
+  return NULL;
+}
+
+static inline unsigned char *unarmoured(const char *path, size_t *len) {
+  size_t text_len;
+  char *text = slurp(path, &text_len);
+  unsigned char *data = unarmoured_text(text, text_len, len);
+  if (!data) abort();
   free(text);
   return data;
 }
 
-/* Our signature over OpenSSH's file signature format (PROTOCOL.sshsig), judged by ssh-keygen. */
-static inline bool ssh_keygen_accepts(const sl_key *key, const char *alg) {
+typedef int (*fixture_signer)(void *ctx, const char *alg, const unsigned char *data, size_t len,
+                              unsigned char **sig, size_t *sig_len, sl_err *err);
+
+/* A signature over OpenSSH's file signature format (PROTOCOL.sshsig), judged by ssh-keygen. */
+static inline bool ssh_keygen_judges(const unsigned char *blob, size_t blob_len, const char *alg,
+                                     const char *sig_alg, fixture_signer sign, void *ctx) {
   static const char message[] = "a message\n", ns[] = "test", hash[] = "sha512";
-  unsigned char digest[64], tbs[256], *sig, *p = tbs, *file;
-  size_t sig_len, blob_len, alg_len = strlen(alg);
+  unsigned char digest[64], tbs[256], *sig, *p = tbs;
+  size_t sig_len, alg_len = strlen(sig_alg);
   sl_err err;
-  const unsigned char *blob = sl_key_blob(key, &blob_len);
   EVP_Digest(message, sizeof message - 1, digest, NULL, EVP_sha512(), NULL);
   p = sl_put_bytes(p, "SSHSIG", 6);
   p = sl_put_string(p, ns, 4);
   p = sl_put_string(p, "", 0);
   p = sl_put_string(p, hash, 6);
   p = sl_put_string(p, digest, sizeof digest);
-  if (sl_key_sign(key, alg, alg_len, tbs, (size_t)(p - tbs), &sig, &sig_len, &err)) {
-    printf("# %s\n", err.message);
+  if (sign(ctx, alg, tbs, (size_t)(p - tbs), &sig, &sig_len, &err)) {
+    printf("# %s: %s\n", alg, err.message);
     return false;
   }
-  p = file = malloc(128 + blob_len + alg_len + sig_len);
-  p = sl_put_u32(sl_put_bytes(p, "SSHSIG", 6), 1);
+  unsigned char *file = malloc(128 + blob_len + alg_len + sig_len);
+  if (!file) abort();
+  p = sl_put_u32(sl_put_bytes(file, "SSHSIG", 6), 1);
   p = sl_put_string(p, blob, blob_len);
   p = sl_put_string(p, ns, 4);
   p = sl_put_string(p, "", 0);
   p = sl_put_string(p, hash, 6);
   p = sl_put_u32(p, (uint32_t)(8 + alg_len + sig_len));
-  p = sl_put_string(sl_put_string(p, alg, alg_len), sig, sig_len);
+  p = sl_put_string(sl_put_string(p, sig_alg, alg_len), sig, sig_len);
   char *text = armoured("SSH SIGNATURE", file, (size_t)(p - file));
   spill("message.sig", text, strlen(text));
   spill("message", message, sizeof message - 1);
