@@ -1,6 +1,7 @@
 --- The grammar of host expressions: text to a list of words with their ranges, counted but not expanded.
 --- Knows columns and what is wrong at them; must not know what becomes of the hosts.
 
+local clean = require("sshlua.core").clean
 local errors = require "sshlua.errors"
 
 local M = {}
@@ -25,6 +26,13 @@ function Parser:byte() return self.text:sub(self.at, self.at) end
 
 --- The word around a column, for messages.
 function Parser:quoted(from, to) return '"' .. errors.excerpt(self.text:sub(from, to), 60) .. '"' end
+
+--- Letters of any script may stand in names; what a terminal would not show as itself may not.
+local function check_visible(text, column, what)
+  if text:find("[\128-\255]") and clean(text) ~= text then
+    fail(column, "invisible characters or bad UTF-8 in the %s \"%s\"", what, errors.excerpt(text, 60))
+  end
+end
 
 -- ---- pieces of a word
 
@@ -157,6 +165,7 @@ function Parser:user()
     fail(column, "%s cannot be part of a user name", self:quoted(column, column))
   end
   if #user > MAX_NAME then fail(self.at, "a user name of %d bytes; %d is the most", #user, MAX_NAME) end
+  check_visible(user, self.at, "user name")
   self.at = self.at + #user + 1
   return user
 end
@@ -180,6 +189,7 @@ function Parser:pieces(word_at)
   while true do
     local text = self.text:match("^[%w._\128-\255-]+", self.at)
     if text then
+      check_visible(text, self.at, "host name")
       pieces[#pieces + 1] = text
       self.at = self.at + #text
     elseif self:byte() == "[" then
