@@ -30,7 +30,8 @@ cpus() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
 
 # ---- packages
 
-# group | probe | Debian, Ubuntu | Fedora | Alpine | macOS (brew); "-": part of the system or not to be had.
+# group | probe | Debian, Ubuntu | Fedora | Alpine | macOS (brew). "-": part of the system or not to be had;
+# "rock:x": luarocks has it.
 # Probes: cmd: any of these programs; pc: any of these in pkg-config; lua: a module of Lua 5.4; file: any of these.
 # Group "source" is for bringing libssh2's source through apt, "system" for the systems that link their own.
 package_table() {
@@ -56,9 +57,9 @@ test|pc:luajit|libluajit-5.1-dev|luajit-devel|luajit-dev|luajit
 test|cmd:luajit|luajit|luajit|luajit|luajit
 test|cmd:lua5.4,lua|lua5.4|lua|lua5.4|lua@5.4
 test|cmd:ssh-agent|openssh-client|openssh-clients|openssh-client-default|-
-test|cmd:busted|lua-busted|lua-busted|lua5.4-busted|-
-test|cmd:luacheck|lua-check|lua-luacheck|lua5.4-luacheck|luacheck
-test|lua:luv|lua-luv|lua-luv|lua5.4-luv|-
+test|cmd:busted|lua-busted|rock:busted|rock:busted|rock:busted
+test|cmd:luacheck|lua-check|rock:luacheck|rock:luacheck|rock:luacheck
+test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
 test|cmd:tmux|tmux|tmux|tmux|tmux
 END
 }
@@ -109,7 +110,7 @@ find_lua() {
   echo lua5.4
 }
 
-# Prints the packages that are missing for the groups given, each once.
+# Prints the packages that are missing for the groups given, each once; luarocks' own as "rock:x".
 missing_packages() {
   package_table | while IFS='|' read -r group probe debian fedora alpine macos; do
     case " $* " in *" $group "*) ;; *) continue ;; esac
@@ -212,12 +213,27 @@ install_with_apt() {
   esac
 }
 
-# ensure_packages GROUP...: prints what is missing and installs it if it may. Sets `missing` to what is still missing.
+# Sets `missing` to the system's packages that are missing and `rocks` to those of luarocks.
+find_missing() {
+  missing=''
+  rocks=''
+  for find_name in $(missing_packages "$@"); do
+    case $find_name in
+    rock:*) rocks="$rocks${rocks:+ }${find_name#rock:}" ;;
+    *) missing="$missing${missing:+ }$find_name" ;;
+    esac
+  done
+}
+
+# ensure_packages GROUP...: prints what is missing and installs it if it may.
 ensure_packages() {
-  missing=$(missing_packages "$@")
+  find_missing "$@"
+  if [ -n "$rocks" ]; then
+    say "packages: missing, not installed by this script: luarocks --lua-version 5.4 install $rocks"
+  fi
   if [ -z "$missing" ]; then
-    say "packages: nothing is missing"
-    return
+    [ -n "$rocks" ] || say "packages: nothing is missing"
+    return 0
   fi
   case $os in
   debian) command="apt-get install --no-install-recommends $missing" ;;
@@ -239,18 +255,20 @@ ensure_packages() {
     ;;
   fedora | alpine)
     [ "$(id -u)" = 0 ] || die "not root: run the command above as root, then this again"
-    # shellcheck disable=SC2086
-    case $os in
-    fedora) dnf -q -y install $missing ;;
-    alpine) apk add -q $missing ;;
-    esac >"$log/packages.log" 2>&1 || say "  some could not be installed (see $log/packages.log); going on"
+    : >"$log/packages.log"
+    for name in $missing; do # one by one: a name that this release does not know must not stop the others
+      case $os in
+      fedora) dnf -q -y install "$name" ;;
+      alpine) apk add -q "$name" ;;
+      esac >>"$log/packages.log" 2>&1 || say "  $name could not be installed (see $log/packages.log); going on"
+    done
     ;;
   *)
     say "  not installed by this script on this system; going on without"
     return
     ;;
   esac
-  missing=$(missing_packages "$@")
+  find_missing "$@"
   [ -z "$missing" ] || say "packages: still missing: $missing"
 }
 
