@@ -54,6 +54,8 @@ class Bench:
 
     def startup(self, work):
         commands = peers.startup_commands()
+        if peers.SSHLUA not in commands:
+            say("sshlua is left out: no program (SSHLUA names it)")
 
         def measure(name):
             return client.run(commands[name], work, None, 60)
@@ -128,11 +130,18 @@ class Bench:
         return not self.options.only or name.startswith(tuple(self.options.only))
 
 
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append", metavar="NAME")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=positive)
     parser.add_argument("--list", action="store_true")
     return parser.parse_args()
 

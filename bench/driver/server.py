@@ -17,7 +17,7 @@ import procs
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-RUN_DIR = "/run/sshd"  # sshd run by root insists on this empty directory
+RUN_DIR = "/run/sshd"  # sshd run by root insists on this empty directory; others may use it too
 START_TIMEOUT = 10
 STOP_TIMEOUT = 5
 
@@ -92,7 +92,6 @@ class Server:
         self.key = os.path.join(work, "id_ed25519")
         self.log = os.path.join(work, "sshd.log")
         self._process = None
-        self._made_run_dir = False
         bring_loopback_up()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -114,9 +113,8 @@ class Server:
         return hosts, known
 
     def start(self, log_level):
-        if os.geteuid() == 0 and not os.path.isdir(RUN_DIR):
-            os.mkdir(RUN_DIR, 0o755)
-            self._made_run_dir = True
+        if os.geteuid() == 0:
+            os.makedirs(RUN_DIR, 0o755, exist_ok=True)
         config = self._write_config(log_level)
         self._process = subprocess.Popen(
             [self.sshd, "-D", "-f", config, "-E", self.log], stdin=subprocess.DEVNULL,
@@ -136,9 +134,6 @@ class Server:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        if self._made_run_dir:
-            os.rmdir(RUN_DIR)
-            self._made_run_dir = False
 
     def connections(self):
         return len(procs.children(self._process.pid))

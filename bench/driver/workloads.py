@@ -15,7 +15,7 @@ class Workload:
     """Hosts, connections or channels at once, commands, bytes: what the clients are told."""
 
     def __init__(self, name, title, verb, hosts=1, parallel=1, count=1, size=0, unit=None,
-                 command="true", extra=(), repeat=1, most_rounds=None, timeout=120):
+                 command="true", extra=(), repeat=1, most_rounds=None, timeout=300):
         self.name, self.title, self.verb = name, title, verb
         self.hosts, self.parallel, self.count, self.size = hosts, parallel, count, size
         self.unit = unit  # what CPU ms is given per, or None
@@ -34,10 +34,11 @@ class Workload:
 
     def arguments(self, peer, server, known_key="host_key", command=None):
         hosts, known = server.host_files(self.hosts, known_key)
+        verb = peer.verbs.get(self.verb, self.verb)
         size = self.size // peer.share
         command = command or self.command.format(blocks=size // BLOCK)
         return peer.argv + [
-            peer.verbs.get(self.verb, self.verb), "--hosts", hosts, "--parallel", str(self.parallel), "--key", server.key,
+            verb, "--hosts", hosts, "--parallel", str(self.parallel), "--key", server.key,
             "--known-hosts", known, "--user", server.user, "--port", str(server.port),
             "--count", str(self.count), "--bytes", str(size), "--command", command,
             "--kex", peer.kex, "--cipher", peer.cipher]
@@ -65,7 +66,8 @@ class Workload:
 
 
 def all_workloads(quick):
-    hosts, execs, size, idle = (200, 200, 256 * MIB, 200) if quick else (500, 1000, 1024 * MIB, 1000)
+    full, small = (500, 1000, 1024 * MIB, 1000), (200, 200, 256 * MIB, 200)
+    hosts, execs, size, idle = small if quick else full
     slow = 600
     volume = f"{size // MIB} MiB"
     down = "dd if=/dev/zero bs=%d count={blocks} 2>/dev/null" % BLOCK
