@@ -131,12 +131,7 @@ static int l_loop_gc(lua_State *L) {
   loop->closed = true;
   loop->L = NULL;
   while (loop->owned) loop->owned->shut(loop->owned);
-  while (loop->finished) {
-    sl_op *op = loop->finished;
-    sl_op_unlink(&loop->finished, &loop->finished_tail, op);
-    if (!op->err.kind && op->kind->drop) op->kind->drop(op);
-    sl_op_release(op);
-  }
+  sl_op_abandon_all(loop);
   if (running) return 0;
   uv_close((uv_handle_t *)&loop->prepare, NULL);
   uv_close((uv_handle_t *)&loop->check, NULL);

@@ -35,6 +35,7 @@ typedef struct sl_loop {
   sl_job jobs;      /* sentinel of the ring */
   sl_op *finished, **finished_tail;
   sl_owned *owned;
+  sl_op *all;       /* every operation that has not been released */
   unsigned ops;     /* live operations, ghosts included */
   bool in_turn, stopped, closed;
 } sl_loop;

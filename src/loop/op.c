@@ -11,6 +11,10 @@ void *sl_op_new(sl_loop *loop, const sl_op_kind *kind, size_t size) {
   op->loop = loop;
   op->done_ref = op->keep_ref = LUA_NOREF;
   loop->ops++;
+  op->all_next = loop->all;
+  op->all_link = &loop->all;
+  if (op->all_next) op->all_next->all_link = &op->all_next;
+  loop->all = op;
   return op;
 }
 
@@ -47,6 +51,8 @@ void sl_op_unpin(sl_op *op) {
 }
 
 void sl_op_release(sl_op *op) {
+  *op->all_link = op->all_next;
+  if (op->all_next) op->all_next->all_link = op->all_link;
   op_detach(op);
   op_unref(op);
   if (op->kind->clean) op->kind->clean(op);
@@ -86,7 +92,15 @@ void sl_op_unlink(sl_op **head, sl_op ***tail, sl_op *op) {
   op->next = NULL;
 }
 
-static void op_deliver(lua_State *L, sl_op *op) {
+typedef struct delivery {
+  sl_op *op;
+  bool released;
+} delivery;
+
+/* Pushing results allocates and so may raise: it runs inside the protected call, not under libuv's frames. */
+static int call_done(lua_State *L) {
+  delivery *d = lua_touserdata(L, 1);
+  sl_op *op = d->op;
   luaL_checkstack(L, 12, "delivering a result");
   lua_rawgeti(L, LUA_REGISTRYINDEX, op->done_ref);
   int n = 1;
@@ -96,8 +110,22 @@ static void op_deliver(lua_State *L, sl_op *op) {
     lua_pushnil(L);
     if (op->kind->push) n += op->kind->push(op, L);
   }
+  d->released = true;
   sl_op_release(op);
-  sl_call(L, n);
+  lua_call(L, n, 0);
+  return 0;
+}
+
+static void op_deliver(lua_State *L, sl_op *op) {
+  delivery d = {op, false};
+  for (int i = 0; i < 2 && !d.released; i++) {
+    lua_pushcfunction(L, call_done);
+    lua_pushlightuserdata(L, &d);
+    sl_call(L, 1);
+    /* No memory for the result: say that instead. */
+    if (!d.released) sl_err_set(&op->err, SL_MEMORY, "ENOMEM", 0, "not enough memory for a result");
+  }
+  if (!d.released) sl_op_release(op);
 }
 
 bool sl_op_deliver_all(sl_loop *loop) {
@@ -112,12 +140,10 @@ bool sl_op_deliver_all(sl_loop *loop) {
   return n > 0;
 }
 
-static int l_op_cancel(lua_State *L) {
-  sl_op *op = sl_box_peek(L, 1, OP_CLASS);
-  if (!op) return 0;
+static void op_abandon(sl_op *op) {
   op_detach(op);
   op->abandoned = true;
-  sl_unref(L, &op->done_ref);
+  sl_unref(op->loop->anchor, &op->done_ref);
   if (op->ended) { /* finished, not yet delivered */
     sl_op_unlink(&op->loop->finished, &op->loop->finished_tail, op);
     if (!op->err.kind && op->kind->drop) op->kind->drop(op);
@@ -125,6 +151,18 @@ static int l_op_cancel(lua_State *L) {
   } else if (op->kind->cancel && op->kind->cancel(op)) {
     sl_op_release(op);
   }
+}
+
+void sl_op_abandon_all(sl_loop *loop) {
+  for (sl_op *op = loop->all, *next; op; op = next) {
+    next = op->all_next;
+    op_abandon(op);
+  }
+}
+
+static int l_op_cancel(lua_State *L) {
+  sl_op *op = sl_box_peek(L, 1, OP_CLASS);
+  if (op) op_abandon(op);
   return 0;
 }
 

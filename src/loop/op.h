@@ -21,6 +21,7 @@ struct sl_op {
   const sl_op_kind *kind;
   sl_loop *loop;
   sl_op *next, **link; /* its place in a lane or in the finished queue */
+  sl_op *all_next, **all_link; /* among all that have not been released */
   sl_op **handle;      /* the Lua handle, a box that is emptied when the operation ends */
   int done_ref, keep_ref;
   unsigned pins;       /* libuv requests and handles that still point here */
@@ -43,6 +44,7 @@ void sl_op_unpin(sl_op *op);
 void sl_op_append(sl_op **head, sl_op ***tail, sl_op *op);
 void sl_op_unlink(sl_op **head, sl_op ***tail, sl_op *op);
 
+void sl_op_abandon_all(sl_loop *loop); /* the state closes: nobody will hear of them */
 bool sl_op_deliver_all(sl_loop *loop);  /* the turn's second half; true if anything was delivered */
 void sl_op_open(lua_State *L);          /* registers the class of handles */
 

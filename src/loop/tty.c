@@ -95,7 +95,7 @@ static void prompt_timed_out(uv_timer_t *timer) {
 static void prompt_caught(uv_async_t *async) {
   prompt_op *p = async->data;
   if (!p->tty || sl_ttyguard_signal() == 0) return;
-  sl_err_set(&p->op.err, "cancelled", "EINTR", UV_EINTR, "the prompt was interrupted by a signal");
+  sl_err_set(&p->op.err, SL_CANCELLED, "EINTR", UV_EINTR, "the prompt was interrupted by a signal");
   prompt_finish(p);
 }
 

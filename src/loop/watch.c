@@ -27,7 +27,10 @@ sl_watch *sl_watch_new(sl_loop *loop, int fd) {
 static void watch_ready(uv_poll_t *p, int status, int events) {
   sl_watch *w = p->data;
   /* An error shows in the next read or write, which names it. */
-  if (status < 0) events = w->events;
+  if (status < 0) { /* libuv has stopped watching */
+    events = w->events;
+    w->events = 0;
+  }
   if (events & UV_DISCONNECT) events |= w->events & (UV_READABLE | UV_WRITABLE);
   if (w->ready) w->ready(w, events);
 }
