@@ -101,6 +101,12 @@ function M.cancel(scope, err)
   interrupt_all(scope, scope.cancelled)
 end
 
+--- Is err this cancellation, or one that carries what a cancelled call had so far?
+function M.is_cancellation(err, cancelled)
+  if cancelled == nil then return false end
+  return err == cancelled or (errors.is(err, "cancelled") and err.cancelled_by == cancelled)
+end
+
 --- Running ------------------------------------------------------------------------------------------------------------
 
 local function task_ended(task, ok, ...)

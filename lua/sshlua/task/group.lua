@@ -31,7 +31,7 @@ end
 
 local function child_ended(self, child)
   self.running = self.running - 1
-  if child.error ~= nil and child.error ~= self.inner.cancelled then self:_fail(child.error) end
+  if child.error ~= nil and not task.is_cancellation(child.error, self.inner.cancelled) then self:_fail(child.error) end
   local joined = self.joined
   if self.running == 0 and joined then
     self.joined = nil
@@ -91,7 +91,7 @@ function M.scope(fn, ...)
   local self = setmetatable({ inner = inner, running = 0, deferred = {} }, scope_mt)
   local r = task.within(inner, function(...)
     local body = task.pack(pcall(fn, self, ...))
-    if not body[1] and body[2] ~= inner.cancelled then self:_fail(body[2]) end
+    if not body[1] and not task.is_cancellation(body[2], inner.cancelled) then self:_fail(body[2]) end
     join(self)
     self.over = true
     clean_up(self)

@@ -61,7 +61,7 @@ function M.deadline(fields, fn, ...)
   timer:cancel()
   if r[1] then return unpack(r, 2, r.n) end
   local err = r[2]
-  if fired and (err == fired or (errors.is(err) and err.cancelled_by == fired)) then
+  if task.is_cancellation(err, fired) then
     local e = { kind = "timeout", cause = err ~= fired and err or nil }
     for k, v in pairs(fields) do e[k] = v end
     e.message = fields.message or ("timed out after " .. duration(seconds))
