@@ -16,4 +16,4 @@ if not found then
   package.preload["sshlua.core"] = function() return core end
 end
 
-return { core = core, real = found, json = core.json_encode ~= nil and pcall(core.json_decode, "1") }
+return { core = core, real = found, json = found and core.json_decode("1") == 1 }

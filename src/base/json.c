@@ -167,7 +167,12 @@ static void open_tree(lua_State *L) {
 }
 
 int l_json_decode(lua_State *L) {
-  return luaL_error(L, "this sshlua was built without JSON (jansson)");
+  sl_err e;
+  sl_err_set(&e, SL_CONFIG, NULL, 0,
+             "this sshlua was built without JSON (jansson), it cannot read it");
+  lua_pushnil(L);
+  sl_push_err(L, &e);
+  return 2;
 }
 #endif
 
