@@ -140,6 +140,7 @@ void sl_engine_kill(sl_engine *e) {
     sl_strand_remove(s);
     s->raw = NULL; /* freed with the session */
   }
+  if (e->hooks && e->hooks->dying) e->hooks->dying(e);
   int rc;
   do rc = libssh2_session_free(e->raw);
   while (rc == LIBSSH2_ERROR_EAGAIN);

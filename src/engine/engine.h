@@ -39,13 +39,15 @@ typedef struct sl_eop {
   sl_strand *strand; /* NULL: the session's lane */
   sl_lane *lane;
   bool stepped; /* libssh2 may hold state for it */
+  bool said;    /* the step has sent its packet and waits for something else */
 } sl_eop;
 
 /* What the owner of an engine wants to know. All may be NULL. */
 typedef struct sl_engine_hooks {
   /* Every decrypted packet before libssh2 acts on it (static libssh2 only); true: swallow it. */
   bool (*packet)(sl_engine *e, sl_strand *strand, const unsigned char *data, size_t len);
-  void (*lost)(sl_engine *e); /* the wire went away; e->wire.err says why */
+  void (*lost)(sl_engine *e);  /* the wire went away; e->wire.err says why */
+  void (*dying)(sl_engine *e); /* the wire is dead, libssh2's session is about to be freed */
 } sl_engine_hooks;
 
 struct sl_engine {

@@ -127,6 +127,7 @@ static int l_loop_gc(lua_State *L) {
   sl_loop *loop = *box;
   if (!loop) return 0;
   *box = NULL;
+  bool running = loop->L != NULL; /* os.exit from a task: libuv's own frames are below us */
   loop->closed = true;
   loop->L = NULL;
   while (loop->owned) loop->owned->shut(loop->owned);
@@ -136,6 +137,7 @@ static int l_loop_gc(lua_State *L) {
     if (!op->err.kind && op->kind->drop) op->kind->drop(op);
     sl_op_release(op);
   }
+  if (running) return 0;
   uv_close((uv_handle_t *)&loop->prepare, NULL);
   uv_close((uv_handle_t *)&loop->check, NULL);
   uv_close((uv_handle_t *)&loop->idle, NULL);
@@ -174,16 +176,22 @@ static int l_fd(lua_State *L) {
   return 1;
 }
 
-/* step() -> milliseconds until the next timer (-1: none), whether anything is going on. Never blocks. */
-static int l_step(lua_State *L) {
-  sl_loop *loop = sl_loop_get(L);
-  if (!loop->L) {
+int sl_loop_step(sl_loop *loop, lua_State *L, int *alive) {
+  if (!loop->L) { /* otherwise a callback of ours called us: the turn under way does it */
     loop->L = L;
     uv_run(&loop->uv, UV_RUN_NOWAIT);
     loop->L = NULL;
   }
-  bool alive = uv_loop_alive(&loop->uv);
-  lua_pushinteger(L, alive ? uv_backend_timeout(&loop->uv) : -1);
+  int going = uv_loop_alive(&loop->uv);
+  if (alive) *alive = going;
+  return going ? uv_backend_timeout(&loop->uv) : -1;
+}
+
+/* step() -> milliseconds until the next timer (-1: none), whether anything is going on. Never blocks. */
+static int l_step(lua_State *L) {
+  int alive;
+  int ms = sl_loop_step(sl_loop_get(L), L, &alive);
+  lua_pushinteger(L, ms);
   lua_pushboolean(L, alive);
   return 2;
 }

@@ -42,6 +42,8 @@ typedef struct sl_loop {
 sl_loop *sl_loop_get(lua_State *L); /* this state's loop, made on first use */
 void sl_loop_open(lua_State *L);    /* adds run, step, fd, ... to the table on top of the stack */
 
+int sl_loop_step(sl_loop *loop, lua_State *L, int *alive); /* see sshlua_step */
+
 void sl_job_queue(sl_loop *loop, sl_job *job); /* once; also from within a turn: runs in the next round */
 void sl_job_remove(sl_job *job);
 void sl_loop_wake(sl_loop *loop); /* there is work for a turn: do not block */

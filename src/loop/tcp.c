@@ -144,7 +144,12 @@ static int fd_bind(int fd, const char *ip) {
   return bind(fd, &local.u.sa, local.len) < 0 ? -errno : 0;
 }
 
-static int start_connect(lua_State *L, const address *to, const char *bind_ip, int done_idx) {
+typedef struct connect_options {
+  const char *bind_ip;
+  int sndbuf; /* 0: the kernel's own sizing */
+} connect_options;
+
+static int start_connect(lua_State *L, const address *to, connect_options opts, int done_idx) {
   sl_loop *loop = sl_loop_get(L);
   connect_op *c = sl_op_new(loop, &connect_kind, sizeof *c);
   if (!c) return luaL_error(L, "not enough memory");
@@ -156,7 +161,8 @@ static int start_connect(lua_State *L, const address *to, const char *bind_ip, i
     return 1;
   }
   fd_tune(fd, to);
-  int rc = fd_bind(fd, bind_ip);
+  if (opts.sndbuf) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &opts.sndbuf, sizeof opts.sndbuf);
+  int rc = fd_bind(fd, opts.bind_ip);
   if (rc == 0 && connect(fd, &to->u.sa, to->len) < 0 && errno != EINPROGRESS) rc = -errno;
   c->watch = rc == 0 ? sl_watch_new(loop, fd) : NULL;
   if (!c->watch) {
@@ -170,13 +176,14 @@ static int start_connect(lua_State *L, const address *to, const char *bind_ip, i
   return 1;
 }
 
-/* tcp_connect(ip, port, {bind = ip}|nil, done): done(nil, socket). */
+/* tcp_connect(ip, port, {bind = ip, sndbuf = bytes}|nil, done): done(nil, socket). */
 static int l_tcp_connect(lua_State *L) {
   address to;
   check_numeric(L, 1, 2, &to);
-  const char *bind_ip = sl_opt_string(L, 3, "bind", NULL);
+  connect_options opts = {.bind_ip = sl_opt_string(L, 3, "bind", NULL),
+                          .sndbuf = (int)sl_opt_integer(L, 3, "sndbuf", 0)};
   sl_check_done(L, 4);
-  return start_connect(L, &to, bind_ip, 4);
+  return start_connect(L, &to, opts, 4);
 }
 
 /* unix_connect(path, done): done(nil, socket). */
@@ -185,7 +192,7 @@ static int l_unix_connect(lua_State *L) {
   if (address_unix(luaL_checkstring(L, 1), &to) < 0)
     return luaL_argerror(L, 1, "path too long for a Unix socket");
   sl_check_done(L, 2);
-  return start_connect(L, &to, NULL, 2);
+  return start_connect(L, &to, (connect_options){0}, 2);
 }
 
 /* --- listen ------------------------------------------------------------------------------------------ */
