@@ -251,8 +251,7 @@ static int cipher_init(LIBSSH2_SESSION *session, const LIBSSH2_CRYPT_METHOD *met
   return 0;
 }
 
-/* Whole blocks that fit libssh2's buffer: nothing else may be waited for, it might never be whole.
- */
+/* Whole blocks that fit the buffer. Anything else might never be complete, so it is not awaited. */
 static bool length_sane(const state *s, unsigned int len) {
   unsigned int block = (unsigned int)s->method->blocksize;
   return len >= block && len <= BODY_MAX && len % block == 0;
