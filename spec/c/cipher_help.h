@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <libssh2_priv.h>
+#include <mac.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -226,7 +226,7 @@ typedef union block_head {
 static int keys_seen;
 
 static void *watch_malloc(size_t n, const char *file, int line) {
-  block_head *h = malloc(sizeof *h + n);
+  block_head *h = calloc(1, sizeof *h + n); /* zeros: the whole block is read again at its end */
   (void)file;
   (void)line;
   if (!h) return NULL;

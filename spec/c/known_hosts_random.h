@@ -248,7 +248,7 @@ static inline char *put_key(random_pool *p, char *o) {
 
 static inline char *put_line(random_pool *p, char *o) {
   if (chance(p, 8))
-    return o + sprintf(o, "%s", PICK(p, "# comment", "", " ", "\t#x", "alpha", "\r", "#"));
+    return o + sprintf(o, "%s", PICK(p, "# comment", "", " ", "\t#x", "alpha\n", "\r", "#"));
   if (chance(p, 5)) o = put_blanks(p, o);
   if (chance(p, 25)) {
     o +=
@@ -270,7 +270,8 @@ static inline char *put_line(random_pool *p, char *o) {
   return o;
 }
 
-/* A file of up to 24 lines; its length. */
+/* A file of up to 24 lines; its length. It does not end in a bare name without a newline: there
+   OpenSSH up before 10.1 reads what an earlier line left in its buffer. */
 static inline size_t random_file(random_pool *p, uint64_t seed, char text[TEXT_MAX]) {
   char *o = text;
   p->state = seed * 0x9e3779b97f4a7c15u + 1;
@@ -279,7 +280,7 @@ static inline size_t random_file(random_pool *p, uint64_t seed, char text[TEXT_M
   for (unsigned i = 0; i < lines && o - text < TEXT_MAX - 80000; i++) {
     char *line = o;
     o = put_line(p, o);
-    if (o > line && chance(p, 1)) line[roll(p, (unsigned)(o - line))] = '\0';
+    if (o > line && chance(p, 4)) line[roll(p, (unsigned)(o - line))] = '\0';
     if (i + 1 < lines || chance(p, 70)) o += sprintf(o, "%s", newline);
   }
   return (size_t)(o - text);

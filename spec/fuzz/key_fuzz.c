@@ -1,5 +1,5 @@
 /* libFuzzer target for private keys, public lines, certificates and requests to sign. The first
-   byte chooses what the rest is; a key that parses must sign, its signature must verify. Build with
+   byte chooses what the rest is; a key that parses must sign, or say why not. Build with
    small limits, or the fuzzer finds files that take seconds by right: clang
    -fsanitize=fuzzer,address,undefined -DSL_BCRYPT_ROUNDS_MAX=2 -DSL_PBKDF2_ITERATIONS_MAX=4096
        -DSL_SCRYPT_WORK_MAX=1024 -Isrc spec/fuzz/key_fuzz.c

@@ -8,8 +8,10 @@
    in   get_len() once a packet, then crypt(buf, n): buf is the length field, n bytes and the tag.
         The plain text is wanted at buf, hence a memmove: it is copied on from there, and libcrypto
         does not promise to move bytes within one buffer.
-   A failure must be negative. A positive one is taken for the type of a packet, and who waits for
-   another type is shown the same bytes for ever. */
+   Its ways out have holes, so: crypt() fails with a negative code (a positive one is taken for a
+   packet's type and read again for ever) and frees the incoming packet's buffer, which is lost
+   otherwise; get_len() never fails (the buffer of the packet before would be freed again) but says
+   0, a length that transport.c refuses. */
 #include "engine/cipher.h"
 
 #ifndef SL_FAST_CIPHERS
@@ -21,6 +23,7 @@ const char *sl_cipher_status(void) {
 #else
 
 #include <libssh2_priv.h>
+#include <mac.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -220,17 +223,26 @@ static bool directions_agree(LIBSSH2_SESSION *session) {
   return !out || !in || !((out->flags ^ in->flags) & LIBSSH2_CRYPT_FLAG_REQUIRES_FULL_PACKET);
 }
 
+/* Stands for the MAC that the tag makes needless. libssh2's own stand-in for AES-GCM loses 48 bytes
+   of derived key at each key exchange, and beside ChaCha20 it keeps a MAC that is never asked. */
+static const LIBSSH2_MAC_METHOD implicit_mac = {.name = "<implicit>"};
+
+/* The slot is in use by packets from now on. A rekey is offered this cipher alone: libssh2 hands
+   the state to the functions of the next cipher too early, and its own must not meet ours. */
+static int slot_take(LIBSSH2_SESSION *session, const LIBSSH2_CRYPT_METHOD *method, int encrypt) {
+  int direction = encrypt ? LIBSSH2_METHOD_CRYPT_CS : LIBSSH2_METHOD_CRYPT_SC;
+  if (!directions_agree(session)) return LIBSSH2_ERROR_METHOD_NOT_SUPPORTED;
+  (encrypt ? &session->local : &session->remote)->mac = &implicit_mac;
+  return libssh2_session_method_pref(session, direction, method->name);
+}
+
 static int cipher_init(LIBSSH2_SESSION *session, const LIBSSH2_CRYPT_METHOD *method,
                        unsigned char *iv, int *free_iv, unsigned char *secret, int *free_secret,
                        int encrypt, void **abstract) {
   bool keyfile = session && !slot_is_packets(session, abstract);
+  int rc = session && !keyfile ? slot_take(session, method, encrypt) : 0;
   state *s;
-  if (session && !keyfile) {
-    /* A rekey is offered this cipher alone: libssh2's own functions must not meet our state. */
-    int direction = encrypt ? LIBSSH2_METHOD_CRYPT_CS : LIBSSH2_METHOD_CRYPT_SC;
-    if (!directions_agree(session)) return LIBSSH2_ERROR_METHOD_NOT_SUPPORTED;
-    if (libssh2_session_method_pref(session, direction, method->name)) return LIBSSH2_ERROR_ALLOC;
-  }
+  if (rc) return rc;
   s = state_new(method, iv, secret, encrypt);
   if (!s) return LIBSSH2_ERROR_ALLOC;
   s->keyfile = keyfile;
@@ -239,22 +251,37 @@ static int cipher_init(LIBSSH2_SESSION *session, const LIBSSH2_CRYPT_METHOD *met
   return 0;
 }
 
+/* Whole blocks that fit the buffer. Anything else might never be complete, so it is not awaited. */
+static bool length_sane(const state *s, unsigned int len) {
+  unsigned int block = (unsigned int)s->method->blocksize;
+  return len >= block && len <= BODY_MAX && len % block == 0;
+}
+
 static int cipher_get_len(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *data,
                           size_t size, unsigned int *len, void **abstract) {
   state *s = state_of(abstract);
   unsigned char clear[LENGTH_LEN];
-  unsigned int block;
   (void)session;
-  if (!s || s->failed || size < LENGTH_LEN) return LIBSSH2_ERROR_DECRYPT;
+  *len = 0;
+  if (!s || s->failed || size < LENGTH_LEN) return 0;
   if (!s->poly1305)
     memcpy(clear, data, LENGTH_LEN);
   else if (!chacha_length(s, seqno, data, clear))
-    return LIBSSH2_ERROR_DECRYPT;
+    return 0;
   *len = _libssh2_ntohu32(clear);
-  block = (unsigned int)s->method->blocksize;
-  if (*len >= block && *len <= BODY_MAX && *len % block == 0) return 0;
-  s->failed = true; /* a forged length must not be waited for: its packet may never be complete */
-  return *len > BODY_MAX ? LIBSSH2_ERROR_OUT_OF_BOUNDARY : LIBSSH2_ERROR_DECRYPT;
+  if (length_sane(s, *len)) return 0;
+  s->failed = true;
+  *len = 0;
+  return 0;
+}
+
+static int cipher_failed(LIBSSH2_SESSION *session, void **abstract, state *s) {
+  if (s) s->failed = true; /* for good: the next read would be shown the same bytes */
+  if (session && abstract == &session->remote.crypt_abstract) {
+    LIBSSH2_FREE(session, session->packet.payload);
+    session->packet.payload = NULL;
+  }
+  return s && s->encrypt ? LIBSSH2_ERROR_ENCRYPT : LIBSSH2_ERROR_DECRYPT;
 }
 
 static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *buf, size_t n,
@@ -262,10 +289,8 @@ static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned c
   state *s = state_of(abstract);
   size_t len = s && s->encrypt ? n - LENGTH_LEN : n; /* of a too small n: huge, and refused */
   bool ok;
-  (void)session;
   (void)firstlast;
-  if (!s || s->failed) return LIBSSH2_ERROR_DECRYPT;
-  if (len < 1 || len > BODY_MAX)
+  if (!s || s->failed || len < 1 || len > BODY_MAX)
     ok = false;
   else if (s->keyfile)
     ok = keyfile_open(s, buf, (int)len);
@@ -273,9 +298,9 @@ static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned c
     ok = chacha_packet(s, seqno, buf, (int)len);
   else
     ok = gcm_packet(s, buf, (int)len);
-  if (ok && !s->encrypt && !s->keyfile) memmove(buf, buf + LENGTH_LEN, len);
-  s->failed = !ok; /* for good: transport.c would offer the next read the same bytes again */
-  return ok ? 0 : s->encrypt ? LIBSSH2_ERROR_ENCRYPT : LIBSSH2_ERROR_DECRYPT;
+  if (!ok) return cipher_failed(session, abstract, s);
+  if (!s->encrypt && !s->keyfile) memmove(buf, buf + LENGTH_LEN, len);
+  return 0;
 }
 
 static int cipher_dtor(LIBSSH2_SESSION *session, void **abstract) {

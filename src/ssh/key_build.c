@@ -106,7 +106,7 @@ static EVP_PKEY *pkey_from(const char *algorithm, OSSL_PARAM_BLD *builder) {
 /* Secure BIGNUMs are the ones that OSSL_PARAM_BLD wipes after use. */
 static BIGNUM *secret_number(sl_number number) {
   BIGNUM *bn = BN_secure_new();
-  if (bn && number.n <= RSA_BITS_MAX / 8 + 1 && BN_bin2bn(number.p, (int)number.n, bn)) return bn;
+  if (bn && number.n <= RSA_BITS_MAX / 4 && BN_bin2bn(number.p, (int)number.n, bn)) return bn;
   BN_clear_free(bn);
   return NULL;
 }

@@ -191,6 +191,14 @@ static sl_key *parse_armoured(armour *a, sl_span pass, sl_err *err) {
   return sl_key_unsupported(err, "a private key of a kind that is not supported");
 }
 
+/* Empties this thread's queue of libcrypto's errors. */
+static bool libcrypto_lacked_memory(void) {
+  bool lacked = false;
+  for (unsigned long code = ERR_get_error(); code != 0; code = ERR_get_error())
+    lacked = lacked || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+  return lacked;
+}
+
 sl_key *sl_key_parse(const char *data, size_t len, const char *pass, size_t pass_len, sl_err *err) {
   armour a;
   sl_span passphrase = {(const unsigned char *)pass, pass ? pass_len : 0};
@@ -198,7 +206,8 @@ sl_key *sl_key_parse(const char *data, size_t len, const char *pass, size_t pass
   if (!armour_read(data, len, &a, err)) return NULL;
   sl_key *key = parse_armoured(&a, passphrase, err);
   armour_clear(&a);
-  ERR_clear_error();
+  /* Or lack of memory would pass for a wrong passphrase. */
+  if (libcrypto_lacked_memory() && !key) return sl_key_no_memory(err);
   return key;
 }
 

@@ -36,8 +36,8 @@ static bool cipher_available(const char *name) {
 
 static int refuse_cipher(sl_err *err) {
   return sl_err_set(err, SL_AUTH, "UNSUPPORTED", 0,
-                    "the key is encrypted in a way libcrypto does not offer here; rewrite a copy "
-                    "with ssh-keygen -p");
+                    "the key's encryption is not supported: too old a cipher, or too many "
+                    "iterations");
 }
 
 int sl_pem_decrypt(char *headers, unsigned char *data, size_t *len, sl_span pass, sl_err *err) {

@@ -194,11 +194,19 @@ static int add_entry(parser *p, sl_kh_marker marker, piece names, names_kind kin
   return add_names(p, set->nentries++, names, kind);
 }
 
-static int parse_line(parser *p, char *s, char *end) {
+/* Names that a NUL ends: OpenSSH before 10.1 reads on behind it. */
+static void pass_nul(char **s, char **end, char *line_end) {
+  char *rest = *end + 1;
+  char *nul = memchr(rest, '\0', (size_t)(line_end - rest));
+  *end = nul ? nul : line_end;
+  *s = skip_blanks(rest, *end);
+}
+
+static int parse_line(parser *p, char *s, char *line_end) {
   p->doubt = NULL;
-  const char *long_line = end - s > SL_KH_LINE_MAX ? "line longer than 64 KiB" : NULL;
-  char *nul = memchr(s, '\0', (size_t)(end - s));
-  if (nul) end = nul; /* where the line ends for OpenSSH */
+  const char *long_line = line_end - s > SL_KH_LINE_MAX ? "line longer than 64 KiB" : NULL;
+  char *nul = memchr(s, '\0', (size_t)(line_end - s));
+  char *end = nul ? nul : line_end; /* where the line ends for OpenSSH */
   s = skip_blanks(s, end);
   if (s == end || *s == '#' || (*s == '\r' && s + 1 == end)) {
     const char *why = nul ? "NUL byte" : *s == '#' ? NULL : long_line;
@@ -209,6 +217,7 @@ static int parse_line(parser *p, char *s, char *end) {
   const char *fault = take_marker(p, &s, end, &marker);
   if (fault) return note(p, fault);
   piece names = take_word(&s, end);
+  if (nul && s == nul && names.end == nul) pass_nul(&s, &end, line_end);
   if ((fault = parse_names(&names, &kind)) != NULL) return note(p, fault);
   if (s == end || *s == '#') return note(p, "no key");
   piece type = take_word(&s, end);

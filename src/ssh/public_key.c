@@ -6,7 +6,7 @@
 
 #include "ssh/pubkey_type.h"
 
-/* OpenSSH reads no line longer than this either; an RSA-16384 certificate has about 10 KiB. */
+/* A bound and no more: an RSA-16384 certificate has about 12 KiB. */
 #define LINE_MAX_LENGTH ((size_t)256 * 1024)
 
 static bool is_blank(unsigned char c) {
