@@ -274,7 +274,7 @@ ensure_packages() {
 
 # ---- building
 
-# build PRESET: configures if need be, and builds; quiet unless it fails.
+# configure_and_build PRESET [CMAKE-ARGUMENT...]; $build_targets: which targets, all if empty.
 configure_and_build() {
   preset=$1
   shift
@@ -292,5 +292,7 @@ configure_and_build() {
   elif [ "$os" != debian ] && [ ! -d build-deps/libssh2 ]; then
     set -- "$@" -DSSHLUA_LIBSSH2=system
   fi
-  bounded 600 cmake --preset "$preset" "$@" && bounded 1800 cmake --build --preset "$preset" --parallel "$(cpus)"
+  # shellcheck disable=SC2086 # a list of names
+  bounded 600 cmake --preset "$preset" "$@" &&
+    bounded 1800 cmake --build --preset "$preset" --parallel "$(cpus)" ${build_targets:+--target $build_targets}
 }
