@@ -15,22 +15,19 @@
 
 const char *sshlua_version(void) { return SL_VERSION; }
 
-/* libssh2_init counts in a plain int and must not race; the ciphers prove themselves once per process. */
+/* libssh2_init counts in a plain int and must not race. */
 static uv_once_t once = UV_ONCE_INIT;
 static int library_code;
-static sl_err cipher_error;
 
 static void init_once(void) {
-  /* No configuration file and no error strings: libcrypto starts in half the time. */
+  /* Without its configuration file libcrypto starts in half the time. */
   OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
   library_code = libssh2_init(LIBSSH2_INIT_NO_CRYPTO);
-  if (library_code == 0) (void)sl_cipher_self_test(&cipher_error);
 }
 
 static void check_library(lua_State *L) {
   uv_once(&once, init_once);
   if (library_code != 0) luaL_error(L, "libssh2 does not start (code %d)", library_code);
-  if (cipher_error.kind) luaL_error(L, "cipher self-test failed: %s", cipher_error.message);
 }
 
 /* about() -> what this build is made of, for --version. */

@@ -271,7 +271,7 @@ end
 
 local function open_with_retries(target)
   return group.retry({ tries = target.opts.tries or 3, delay = 0.3, max_delay = 5, jitter = 0.5, on = "retryable" },
-    open_once, target)
+    function() return open_once(target) end)
 end
 
 --- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting) are

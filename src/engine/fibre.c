@@ -71,25 +71,33 @@ static void entry(unsigned hi, unsigned lo) {
   out_of_fibre(f);
 }
 
-sl_fibre *sl_fibre_new(void (*body)(void *arg), void *arg) {
-  sl_fibre *f = calloc(1, sizeof *f);
+static bool map_stack(sl_fibre *f) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  if (!f) return NULL;
   f->mapped = STACK_BYTES + page;
   f->stack = mmap(NULL, f->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (f->stack == MAP_FAILED || getcontext(&f->self) != 0) {
-    if (f->stack != MAP_FAILED) munmap(f->stack, f->mapped);
-    free(f);
-    return NULL;
-  }
+  if (f->stack == MAP_FAILED) return false;
   mprotect(f->stack, page, PROT_NONE);
-  f->body = body;
-  f->arg = arg;
+  return true;
+}
+
+static void prepare_context(sl_fibre *f) {
+  getcontext(&f->self);
   f->self.uc_stack.ss_sp = f->stack;
   f->self.uc_stack.ss_size = f->mapped;
   f->self.uc_link = NULL;
   uintptr_t p = (uintptr_t)f;
   makecontext(&f->self, (void (*)(void))entry, 2, (unsigned)(p >> 32), (unsigned)(p & 0xffffffffu));
+}
+
+sl_fibre *sl_fibre_new(void (*body)(void *arg), void *arg) {
+  sl_fibre *f = calloc(1, sizeof *f);
+  if (!f || !map_stack(f)) {
+    free(f);
+    return NULL;
+  }
+  f->body = body;
+  f->arg = arg;
+  prepare_context(f);
   return f;
 }
 

@@ -178,9 +178,23 @@ static int l_umask(lua_State *L) {
   return 1;
 }
 
+/* environ() -> list of "NAME=value" */
+static int l_environ(lua_State *L) {
+  uv_env_item_t *items;
+  int count;
+  lua_newtable(L);
+  if (uv_os_environ(&items, &count) != 0) return 1;
+  for (int i = 0; i < count; i++) {
+    lua_pushfstring(L, "%s=%s", items[i].name, items[i].value);
+    lua_rawseti(L, -2, i + 1);
+  }
+  uv_os_free_environ(items, count);
+  return 1;
+}
+
 static const luaL_Reg signal_functions[] = {
     {"signal", l_signal},     {"kill", l_kill},   {"getpid", l_getpid}, {"user", l_user},
-    {"hostname", l_hostname}, {"umask", l_umask}, {NULL, NULL}};
+    {"hostname", l_hostname}, {"environ", l_environ}, {"umask", l_umask}, {NULL, NULL}};
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 static const luaL_Reg catcher_meta[] = {{"__gc", l_catcher_gc}, {NULL, NULL}};
 

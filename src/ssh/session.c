@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/cipher.h"
 #include "loop/socket.h"
 #include "ssh/verbs.h"
 
@@ -119,10 +120,19 @@ static void on_trace(LIBSSH2_SESSION *raw, void *context, const char *text, size
   fprintf(stderr, "libssh2: %.*s\n", (int)len, text);
 }
 
+/* The ciphers prove themselves once per process, when the first session wants them: libcrypto's first look-ups take
+   milliseconds that a script without sessions need not spend. */
+static uv_once_t ciphers_once = UV_ONCE_INIT;
+static sl_err cipher_error;
+
+static void test_ciphers(void) { (void)sl_cipher_self_test(&cipher_error); }
+
 /* session(socket, {kex=, host_key=, ciphers=, macs=, compression=, sign=, trace=}) -> session, or nil, err.
    Lists are comma-separated names; those libssh2 does not know are passed over. Takes the socket. */
 static int l_session(lua_State *L) {
   sl_loop *loop = sl_loop_get(L);
+  uv_once(&ciphers_once, test_ciphers);
+  if (cipher_error.kind) return luaL_error(L, "cipher self-test failed: %s", cipher_error.message);
   luaL_checkany(L, 1);
   if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
   void **box = sl_box_new(L, SL_SESSION_CLASS);
