@@ -1,6 +1,6 @@
 --- The local machine with the verbs of a host: run and read.
 
-local Result = require("sshlua.result")
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")

@@ -31,7 +31,9 @@ end
 local function files_of(opts)
   local files = opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
   local out = {}
-  for i, path in ipairs(files) do out[i] = expand_home(path) end
+  for _, path in ipairs(files) do
+    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = expand_home(path) end -- as people switch it off
+  end
   return out
 end
 
@@ -118,6 +120,7 @@ local function ask(target, key_type, fingerprint)
 end
 
 local function learn(target, files, name, port, blob)
+  if not files[1] then return end
   local line, err = core.known_hosts_line(name, port, blob, target.opts.hash_known_hosts or false)
   if line then
     local ok
@@ -143,7 +146,7 @@ local function unknown(target, files, name, port, blob, fingerprint)
   end
   refuse(target, "unknown", ("the host key is not known: %s %s"):format(key_type, fingerprint),
     ("check the fingerprint, then accept it with: ssh-keyscan -p %d %s >> %s (or the option "
-      .. "strict_host_key_checking = \"accept-new\")"):format(port, name, files[1]))
+      .. "strict_host_key_checking = \"accept-new\")"):format(port, name, files[1] or "~/.ssh/known_hosts"))
 end
 
 local function check_files(target, blob, fingerprint)
@@ -159,7 +162,7 @@ local function check_files(target, blob, fingerprint)
     refuse(target, "changed", ("the host key has changed: the server shows %s %s, %s has %s"):format(
       core.key_type(blob) or "?", fingerprint, at, (info and info.fingerprint) or "another key"),
       ("somebody may be listening in; if you know that the key was changed, remove the old one: "
-        .. "ssh-keygen -f %s -R '%s'"):format(info and info.file or files[1], shown_name(name, port)))
+        .. "ssh-keygen -f %s -R '%s'"):format(info and info.file or files[1] or "~/.ssh/known_hosts", shown_name(name, port)))
   elseif verdict == "unknown" then
     unknown(target, files, name, port, blob, fingerprint)
   else

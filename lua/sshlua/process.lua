@@ -1,7 +1,7 @@
 --- Commands on a channel: starting one, its streams, its end. `exec` collects a whole run into a Result, `spawn` hands the
 --- streams to the script.
 
-local Result = require("sshlua.result")
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")

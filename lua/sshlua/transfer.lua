@@ -1,7 +1,7 @@
 --- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name or not
 --- at all; sizes are compared before it does.
 
-local Result = require("sshlua.result")
+local Result = require("sshlua.result").Result
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local quote = require("sshlua.quote")

@@ -229,7 +229,7 @@ static int on_sign(LIBSSH2_SESSION *raw, unsigned char **sig, size_t *sig_len,
     a->to_sign_len = len;
     a->sign_asked = true;
   }
-  return LIBSSH2_ERROR_EAGAIN;
+  return sl_step_again();
 }
 
 static int publickey_call(sl_session *s) {
