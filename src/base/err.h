@@ -15,6 +15,7 @@
 #define SL_AUTH "auth"
 #define SL_CHANNEL "channel"
 #define SL_TIMEOUT "timeout"
+#define SL_CANCELLED "cancelled"
 #define SL_CLOSED "closed"
 #define SL_CONNECTION_LOST "connection_lost"
 #define SL_PROTOCOL "protocol"

@@ -1,0 +1,114 @@
+-- A client of the common command line (bench/README.md) on sshlua itself, through nothing but
+-- its public API: a task for each host or channel.
+local ssh = require "sshlua"
+
+local BLOCK = ("\0"):rep(32 * 1024)
+
+local verb, opt = arg[1], {}
+for i = 2, #arg, 2 do
+  opt[arg[i]:gsub("^%-%-", "")] = arg[i + 1]
+end
+local parallel, count, bytes = tonumber(opt.parallel), tonumber(opt.count), tonumber(opt.bytes)
+
+local hosts = {}
+for line in io.lines(opt.hosts) do
+  hosts[#hosts + 1] = ("%s@%s:%s"):format(opt.user, line, opt.port)
+end
+
+local function connect(host)
+  return ssh.connect(host, {
+    identity = opt.key, known_hosts = opt["known-hosts"], agent = false,
+    ciphers = opt.cipher, timeout = 60,
+  })
+end
+
+local function expect(result)
+  if result.code ~= 0 then error("exit status " .. tostring(result.code)) end
+  return result
+end
+
+local function expect_bytes(moved)
+  if moved ~= bytes then error(("%s of %d bytes"):format(moved, bytes)) end
+  return moved
+end
+
+local function connect_and_exec(host)
+  local session = connect(host)
+  expect(session:exec(opt.command))
+  session:close()
+end
+
+local function slice(list, from, to)
+  local part = {}
+  for i = from, to do part[#part + 1] = list[i] end
+  return part
+end
+
+local function halt(open)
+  print("open " .. open)
+  io.stdout:flush()
+  io.read()
+end
+
+local verbs = {}
+
+function verbs.one()
+  connect_and_exec(hosts[1])
+  return 1
+end
+
+function verbs.fanout()
+  ssh.each(hosts, connect_and_exec, { parallel = parallel })
+  return #hosts
+end
+
+function verbs.exec()
+  local session, turns = connect(hosts[1]), {}
+  for i = 1, count do turns[i] = i end
+  ssh.each(turns, function() expect(session:exec(opt.command)) end, { parallel = parallel })
+  session:close()
+  return count
+end
+
+function verbs.down()
+  local session = connect(hosts[1])
+  local process, received = session:spawn(opt.command), 0
+  for block in function() return process.stdout:read(#BLOCK) end do
+    received = received + #block
+  end
+  expect(process:wait())
+  session:close()
+  return expect_bytes(received)
+end
+
+function verbs.up()
+  local session = connect(hosts[1])
+  local process, left = session:spawn(opt.command), bytes
+  while left > 0 do
+    local block = left < #BLOCK and BLOCK:sub(1, left) or BLOCK
+    process.stdin:write(block)
+    left = left - #block
+  end
+  process.stdin:close_write()
+  local arrived = process.stdout:read(64)
+  expect(process:wait())
+  session:close()
+  return expect_bytes(tonumber(arrived))
+end
+
+function verbs.idle()
+  local sessions = {}
+  halt(0)
+  for _, open in ipairs { math.floor(count / 2), count } do
+    local more = slice(hosts, #sessions + 1, open)
+    for _, session in ipairs(ssh.map(more, connect, { parallel = parallel })) do
+      sessions[#sessions + 1] = session
+    end
+    halt(open)
+  end
+  for _, session in ipairs(sessions) do session:close() end
+  return #sessions
+end
+
+if not verbs[verb] then error("unknown verb " .. tostring(verb), 0) end
+print(("ok %d"):format(verbs[verb]()))

@@ -1,0 +1,26 @@
+# One switch for every object that is built here, libssh2 included: a sanitizer that sees half the objects
+# misses overflows between the halves. -DSSHLUA_SANITIZE=address,undefined (leaks come with address).
+if(SSHLUA_SANITIZE)
+  set(SSHLUA_SANITIZER_FLAGS -fsanitize=${SSHLUA_SANITIZE} -fno-omit-frame-pointer)
+  if(SSHLUA_SANITIZE MATCHES "undefined")
+    list(APPEND SSHLUA_SANITIZER_FLAGS -fno-sanitize-recover=undefined)
+  endif()
+  add_compile_options(${SSHLUA_SANITIZER_FLAGS})
+  add_link_options(${SSHLUA_SANITIZER_FLAGS})
+endif()
+
+# Bytes of strangers are parsed here: the cheap nets are on wherever a sanitizer does not do better.
+option(SSHLUA_HARDEN "Stack protector, checked libc calls, read-only relocations" ON)
+if(SSHLUA_HARDEN AND NOT SSHLUA_SANITIZE)
+  include(CheckCCompilerFlag)
+  include(CheckLinkerFlag)
+  check_c_compiler_flag(-fstack-protector-strong SSHLUA_CC_STACK_PROTECTOR)
+  if(SSHLUA_CC_STACK_PROTECTOR)
+    add_compile_options(-fstack-protector-strong)
+  endif()
+  add_compile_options("$<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2>")
+  check_linker_flag(C "-Wl,-z,relro,-z,now" SSHLUA_LD_RELRO)
+  if(SSHLUA_LD_RELRO)
+    add_link_options(-Wl,-z,relro,-z,now)
+  endif()
+endif()

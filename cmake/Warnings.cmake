@@ -1,0 +1,16 @@
+# Warnings and clang-tidy for our own code only: libssh2 and generated files have their own taste.
+option(SSHLUA_WERROR "Warnings are errors" OFF)
+option(SSHLUA_TIDY "Run clang-tidy on every file of ours" OFF)
+if(SSHLUA_TIDY)
+  find_program(CLANG_TIDY clang-tidy REQUIRED)
+endif()
+
+function(sshlua_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wvla)
+  if(SSHLUA_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(SSHLUA_TIDY)
+    set_target_properties(${target} PROPERTIES C_CLANG_TIDY "${CLANG_TIDY};--quiet")
+  endif()
+endfunction()

@@ -1,0 +1,290 @@
+--- From a name to an authenticated session: resolve, connect, greeting, key exchange, host key, authentication; each phase
+--- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
+
+local auth = require("sshlua.auth")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local group = require("sshlua.task.group")
+local hostkeys = require("sshlua.hostkeys")
+local log = require("sshlua.log")
+local options = require("sshlua.options")
+local scope = require("sshlua.task.scope")
+local session = require("sshlua.session")
+local settings = require("sshlua.settings")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+
+--- Seconds per phase. `timeouts = { connect = 3 }` changes one; none can be switched off.
+local phase_limits = { resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10 }
+
+--- Strong algorithms only, in our order: AES-GCM is the cheapest on both sides.
+local kex = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
+  .. "diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,diffie-hellman-group-exchange-sha256,"
+  .. "diffie-hellman-group14-sha256"
+local ciphers = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
+  .. "aes256-ctr,aes192-ctr,aes128-ctr"
+local macs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
+--- Added by `legacy = true`, for this host only: old devices.
+local legacy = {
+  kex = "diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1",
+  ciphers = "aes256-cbc,aes128-cbc,3des-cbc",
+  macs = "hmac-sha1",
+}
+
+--- What ssh.connect and ssh.host take.
+M.options = {
+  user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
+  identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|function",
+  identities_only = "boolean", agent = "boolean|string", password = "string|function", change_password = "function",
+  keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",
+  known_hosts = "list", strict_host_key_checking = "string", hash_known_hosts = "boolean", host_key_alias = "string",
+  fingerprints = "list", verify_host_key = "function", insecure_accept_any_host_key = "boolean",
+  timeout = "seconds", timeouts = "table", tries = "count",
+  server_alive_interval = "seconds", server_alive_count_max = "count",
+  compression = "boolean", ciphers = "list", macs = "list", kex = "list", host_key_algorithms = "list",
+  legacy = "boolean", bind = "string", family = "number",
+  max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
+}
+
+local strictness = { yes = true, ask = true, ["accept-new"] = true, no = true, off = true }
+
+local function check_values(opts, level)
+  local strict = opts.strict_host_key_checking
+  if strict and not strictness[strict] then
+    errors.usage(level + 1, "option 'strict_host_key_checking': yes, ask, accept-new, no or off expected, got '%s'", strict)
+  end
+  if opts.family and opts.family ~= 4 and opts.family ~= 6 then
+    errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
+  end
+  for phase, seconds in pairs(opts.timeouts or {}) do
+    if not phase_limits[phase] then errors.usage(level + 1, "option 'timeouts': unknown phase '%s'", tostring(phase)) end
+    if type(seconds) ~= "number" or not (seconds > 0) then
+      errors.usage(level + 1, "option 'timeouts': seconds expected for '%s'", phase)
+    end
+  end
+end
+
+--- Splits "user@host:port", "[::1]:22", "::1".
+---@return string host, string|nil user, integer|nil port
+function M.parse_target(text, level)
+  if type(text) ~= "string" then errors.usage(level + 1, "host name expected, got %s", type(text)) end
+  local user, rest = text:match("^(.-)@([^@]*)$")
+  rest = rest or text
+  local host, port = rest:match("^%[([^%]]+)%]:?(%d*)$")
+  if not host then
+    host, port = rest:match("^([^:]*):(%d+)$")
+    host = host or rest
+  end
+  if host == "" or host:find("[%s%c]") or host:sub(1, 1) == "-" then
+    errors.usage(level + 1, "not a host name: %q", errors.excerpt(text, 80))
+  end
+  if user and (user == "" or user:find("[%c]") or user:sub(1, 1) == "-") then
+    errors.usage(level + 1, "not a user name: %q", errors.excerpt(user, 80))
+  end
+  port = tonumber(port)
+  if port and (port < 1 or port > 65535) then errors.usage(level + 1, "not a port: %d", port) end
+  return host, user, port
+end
+
+--- Who and where, with every setting resolved: what an open and the connection pool go by.
+---@param text string [user@]name[:port]
+---@param opts? table
+function M.target(text, opts, level)
+  level = (level or 1) + 1
+  opts = options.check(opts, M.options, level)
+  check_values(opts, level)
+  local name, user, port = M.parse_target(text, level)
+  local all = options.merge(settings.defaults, settings.hosts[name], opts)
+  return {
+    name = name,
+    hostname = all.hostname or name,
+    user = user or all.user or core.user().name or "root",
+    port = port or all.port or 22,
+    opts = all,
+  }
+end
+
+--- Phases -----------------------------------------------------------------------------------------------------------------
+
+local function limit_of(target, phase)
+  return target.opts.timeouts and target.opts.timeouts[phase] or phase_limits[phase]
+end
+
+--- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
+local function phase(target, name, fn, ...)
+  local before = core.now()
+  local r = task.pack(pcall(scope.deadline, {
+    seconds = limit_of(target, name), phase = name, host = target.name,
+    message = ("no answer within %g s (%s)"):format(limit_of(target, name), name),
+  }, fn, ...))
+  if log.wants(2) then
+    log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
+  end
+  if not r[1] then error(errors.wrap(r[2], { host = target.name, phase = name }), 0) end
+  return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143
+end
+
+--- Happy eyeballs (RFC 8305): families take turns, the next address starts when the one before fails or is slow.
+local ATTEMPT_DELAY = 0.25
+
+local function interleave(addresses)
+  local six, four, out = {}, {}, {}
+  for _, a in ipairs(addresses) do
+    local list = a:find(":", 1, true) and six or four
+    list[#list + 1] = a
+  end
+  local first, second = six, four
+  if addresses[1] and not addresses[1]:find(":", 1, true) then first, second = four, six end
+  for i = 1, math.max(#first, #second) do
+    out[#out + 1] = first[i]
+    out[#out + 1] = second[i]
+  end
+  return out
+end
+
+local function connect_one(target, address)
+  return await(core.tcp_connect, address, target.port, target.opts.bind and { bind = target.opts.bind } or nil)
+end
+
+local function connect_any(target, addresses)
+  if #addresses == 1 then return connect_one(target, addresses[1]), addresses[1] end
+  local winner, used, failures = nil, nil, {}
+  group.scope(function(s)
+    local started = 0
+    local function start_next()
+      if winner or started >= #addresses then return end
+      started = started + 1
+      local mine = started
+      s:spawn(function()
+        local slow = scope.timer(ATTEMPT_DELAY, start_next)
+        local ok, socket = pcall(connect_one, target, addresses[mine])
+        slow:cancel()
+        if not ok then
+          failures[#failures + 1] = socket
+          return start_next()
+        end
+        if winner then return socket:close() end
+        winner, used = socket, addresses[mine]
+        s:cancel()
+      end)
+    end
+    start_next()
+  end)
+  if winner then return winner, used end
+  local texts = {}
+  for i, e in ipairs(failures) do texts[i] = e.message end
+  local first = failures[1]
+  errors.raise({ kind = "connect", name = first.name, code = first.code, message = table.concat(texts, "; ") })
+end
+
+local function join(list, more)
+  list = table.concat(options.list(list), ",")
+  return more and list .. "," .. more or list
+end
+
+local function algorithms(target)
+  local o = target.opts
+  return {
+    kex = join(o.kex or kex, o.legacy and legacy.kex),
+    ciphers = join(o.ciphers or ciphers, o.legacy and legacy.ciphers),
+    macs = join(o.macs or macs, o.legacy and legacy.macs),
+    host_key = hostkeys.algorithms(target),
+    compression = o.compression and "zlib@openssh.com,none" or "none",
+    sign = o.legacy and nil or "rsa-sha2-512,rsa-sha2-256",
+    trace = log.level >= 3 or nil,
+  }
+end
+
+local offer_names = { kex = "key exchange", host_key = "host key", cipher_in = "cipher", mac_in = "MAC" }
+
+--- Names what the server offers where nothing fits: the usual trouble with old devices.
+local function explain_handshake(s, wanted, err)
+  if not errors.is(err, "handshake") then return err end
+  local offered = s:offered()
+  local ours = { kex = wanted.kex, host_key = wanted.host_key, cipher_in = wanted.ciphers, mac_in = wanted.macs }
+  for field, name in pairs(offered and offer_names or {}) do
+    local common = false
+    for algorithm in offered[field]:gmatch("[^,]+") do
+      if ("," .. ours[field] .. ","):find("," .. algorithm .. ",", 1, true) then common = true end
+    end
+    if not common then
+      err.message = ("no common %s algorithm; the server offers %s"):format(name, errors.excerpt(offered[field], 300))
+      err.hint = "an old server may need the option legacy = true, for this host only"
+      break
+    end
+  end
+  return err
+end
+
+--- Without strict key exchange (CVE-2023-48795) a man in the middle can cut messages out of ChaCha20-Poly1305 or CBC-EtM.
+local function check_terrapin(target, agreed)
+  if agreed.strict_kex ~= false or target.opts.ciphers or target.opts.legacy then return end
+  if agreed.cipher_in == "chacha20-poly1305@openssh.com" or agreed.cipher_out == "chacha20-poly1305@openssh.com" then
+    errors.raise({
+      kind = "handshake", message = "the server has only chacha20-poly1305 to offer and no strict key exchange",
+      hint = "update the server (CVE-2023-48795), or name the cipher in the option ciphers",
+    })
+  end
+end
+
+local function handshake(target, socket)
+  local wanted = algorithms(target)
+  local s, err = core.session(socket, wanted)
+  if not s then errors.raise(errors.from(err)) end
+  local ok, failure = pcall(function()
+    phase(target, "greeting", await, s.greeting, s)
+    phase(target, "handshake", function()
+      local good, why = pcall(await, s.handshake, s)
+      if not good then error(explain_handshake(s, wanted, why), 0) end
+    end)
+    local agreed = s:algorithms()
+    check_terrapin(target, agreed)
+    if log.wants(1) then
+      log.emit(1, target.name, "kex", {
+        server = s:server_version(), kex = agreed.kex, host_key = agreed.host_key, cipher = agreed.cipher_in,
+        mac = agreed.mac_in, compression = agreed.compression,
+      })
+    end
+    phase(target, "hostkey", hostkeys.verify, target, s:host_key())
+    phase(target, "auth", auth.authenticate, s, target)
+  end)
+  if ok then return s end
+  s:close()
+  if errors.is(failure, "connection_lost") and failure.phase == "greeting" then
+    failure.hint = "the server may refuse more connections for now (MaxStartups, PerSourcePenalties)"
+  end
+  error(failure, 0)
+end
+
+local function open_once(target)
+  local addresses = phase(target, "resolve", await, core.resolve, target.hostname, target.opts.family or 0)
+  local socket, address = phase(target, "connect", connect_any, target, interleave(addresses))
+  if log.wants(1) then log.emit(1, target.name, "connected", { address = address, port = target.port }) end
+  local s = handshake(target, socket)
+  local o = target.opts
+  s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
+  return session.new(s, target, limit_of(target, "channel"))
+end
+
+local function open_with_retries(target)
+  return group.retry({ tries = target.opts.tries or 3, delay = 0.3, max_delay = 5, jitter = 0.5, on = "retryable" },
+    function() return open_once(target) end)
+end
+
+--- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting) are
+--- tried again with back-off; a rejected key or password never is.
+---@return sshlua.Session
+function M.open(target)
+  local ok, s = pcall(scope.deadline, {
+    seconds = target.opts.timeout, host = target.name,
+    message = target.opts.timeout and ("not connected within %g s"):format(target.opts.timeout) or nil,
+  }, open_with_retries, target)
+  if ok then return s end
+  if log.wants(1) then log.emit(1, target.name, "failed", { error = tostring(s) }) end
+  error(errors.wrap(s, { host = target.name }), 0)
+end
+
+return M

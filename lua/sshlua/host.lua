@@ -1,0 +1,231 @@
+--- A host as playbooks hold it: connects on first use, keeps its connection for the script, runs verbs on it.
+
+local command = require("sshlua.command")
+local connect = require("sshlua.connect")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local options = require("sshlua.options")
+local scope = require("sshlua.task.scope")
+local sync = require("sshlua.task.sync")
+local task = require("sshlua.task")
+local transfer = require("sshlua.transfer")
+
+local M = {}
+
+--- The pool ---------------------------------------------------------------------------------------------------------------
+
+--- Options that make a connection another one. Everything else is a matter of verbs.
+local identity_fields = {
+  "identity", "identity_data", "certificate", "agent", "identities_only", "password", "keyboard_interactive",
+  "passphrase", "methods", "known_hosts", "strict_host_key_checking", "host_key_alias", "fingerprints",
+  "verify_host_key", "insecure_accept_any_host_key", "compression", "ciphers", "macs", "kex", "host_key_algorithms",
+  "legacy", "bind", "family", "max_sessions",
+}
+
+local function pool_key(target)
+  local parts = { target.user, target.hostname, tostring(target.port), target.name }
+  for _, field in ipairs(identity_fields) do
+    local value = target.opts[field]
+    parts[#parts + 1] = type(value) == "table" and table.concat(value, "\1") or tostring(value)
+  end
+  return table.concat(parts, "\0")
+end
+
+local pool = {} -- key -> { session=, opening= event }
+local registered = false
+
+local function close_all()
+  registered = false
+  local all = pool
+  pool = {}
+  local list = {}
+  for _, entry in pairs(all) do
+    if entry.session then list[#list + 1] = entry.session end
+  end
+  task.each(list, function(s) s:close() end, { parallel = 100 })
+end
+
+local function open(entry, target)
+  entry.opening = sync.event()
+  local ok, s = pcall(connect.open, target)
+  entry.session = ok and s or nil
+  local opening = entry.opening
+  entry.opening = nil
+  opening.failure = not ok and s or nil
+  opening:set()
+  if not ok then error(s, 0) end
+  return s
+end
+
+--- The live session of a target, opened if there is none. One task opens, the others wait for it.
+local function session_of(target)
+  local key = pool_key(target)
+  local entry = pool[key]
+  if not entry then
+    entry = {}
+    pool[key] = entry
+    if not registered then
+      registered = true
+      task.at_run_end(close_all)
+    end
+  end
+  while true do
+    if entry.session and entry.session:is_alive() then return entry.session end
+    if not entry.opening then
+      if entry.session then entry.session:abort() end
+      return open(entry, target)
+    end
+    local opening = entry.opening
+    opening:wait()
+    if not entry.session and opening.failure and not errors.is(opening.failure, "cancelled") then
+      error(opening.failure, 0)
+    end
+  end
+end
+
+--- Hosts --------------------------------------------------------------------------------------------------------------------
+
+---@class sshlua.Host
+---@field name string
+---@field user string
+---@field port integer
+---@field vars table variables of the inventory
+local Host = {}
+local host_mt = { __index = Host, __name = "sshlua.Host" }
+
+function host_mt:__tostring() return self.name end
+
+--- A host by name: "user@name:port". Nothing is connected yet.
+---@param text string
+---@param opts? table see connect.options
+---@return sshlua.Host
+function M.new(text, opts, level)
+  local target = connect.target(text, opts, (level or 1) + 1)
+  return setmetatable({
+    name = target.name, user = target.user, port = target.port, hostname = target.hostname, target = target,
+    vars = {}, defaults = {},
+  }, host_mt)
+end
+
+local verb_options = options.merge(command.options, { safe = "boolean" })
+
+--- The host with other defaults for its verbs, on the same connection: h:with{ cwd = "/srv" }.
+---@return sshlua.Host
+function Host:with(defaults)
+  options.check(defaults, verb_options, 2)
+  local view = {}
+  for k, v in pairs(self) do view[k] = v end
+  view.defaults = options.merge(self.defaults, defaults)
+  return setmetatable(view, host_mt)
+end
+
+--- Its session, connected if it was not.
+---@return sshlua.Session
+function Host:session() return session_of(self.target) end
+
+local function merged(self, opts, level)
+  options.check(opts, verb_options, level + 1)
+  local out = options.merge(self.defaults, opts)
+  if self.defaults.env and opts and opts.env then out.env = options.merge(self.defaults.env, opts.env) end
+  return out
+end
+
+--- Wall time counts from the verb's turn, connecting included.
+local function within_time(self, opts, what, fn, ...)
+  local seconds = opts.timeout
+  if not seconds then return fn(...) end
+  opts.timeout = nil
+  return scope.deadline({
+    seconds = seconds, host = self.name, op = what,
+    message = ("%s timed out after %g s"):format(what, seconds),
+  }, fn, ...)
+end
+
+local function run_on_session(self, cmd, opts)
+  local check = opts.check
+  opts.check = false
+  local before = core.now()
+  local s = self:session()
+  local ready = core.now()
+  local result = s:exec(cmd, opts)
+  result.timing = { connect = ready - before, exec = result.duration }
+  result.safe = opts.safe
+  if check ~= false then result:check() end
+  return result
+end
+
+--- Runs a command; raises when it fails unless check = false. See Session.exec.
+---@param cmd string|(string|number)[]
+---@param opts? table
+---@return sshlua.Result
+function Host:run(cmd, opts)
+  opts = merged(self, opts, 2)
+  local text = command.text(cmd, 2)
+  return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
+end
+
+--- Runs a command and returns its standard output without the last newline.
+---@return string
+function Host:read(cmd, opts)
+  opts = merged(self, opts, 2)
+  opts.check = true
+  return tostring(self:run(cmd, opts))
+end
+
+--- Starts a command; its stdin, stdout and stderr are streams.
+---@return sshlua.Process
+function Host:spawn(cmd, opts)
+  return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
+end
+
+--- Copies a local file to the host, complete or not at all.
+---@param from string
+---@param to string a name, or a directory with a slash at its end
+---@param opts? { mode?: string, timeout?: number }
+---@return sshlua.Result
+function Host:put(from, to, opts)
+  opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
+  return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
+end
+
+--- Copies a file of the host here, complete or not at all.
+---@param from string
+---@param to string a name, or a directory with a slash at its end
+---@param opts? { timeout?: number }
+---@return sshlua.Result
+function Host:get(from, to, opts)
+  opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
+  return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
+end
+
+--- Closes its connection; the next verb opens another. Hosts that share it lose it too.
+function Host:close()
+  local entry = pool[pool_key(self.target)]
+  if entry and entry.session then
+    local s = entry.session
+    entry.session = nil
+    s:close()
+  end
+end
+
+--- Verbs of later versions say so instead of being nil.
+for _, verb in ipairs({
+  "shell", "forward", "dial", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
+  "package", "facts", "tail", "reboot", "wait_up", "hostkeys",
+}) do
+  Host[verb] = function()
+    errors.usage(2, "host:%s is not part of this version", verb)
+  end
+end
+
+--- One connection by hand, not shared and not closed for you (the end of the run does).
+---@param text string
+---@param opts? table
+---@return sshlua.Session
+function M.connect(text, opts, level)
+  local s = connect.open(connect.target(text, opts, (level or 1) + 1))
+  task.at_run_end(function() s:close() end)
+  return s
+end
+
+return M

@@ -1,0 +1,134 @@
+--- Many hosts: the same verbs, fanned out with a limit. A verb finishes on every host, whatever happens on the others,
+--- returns Results, and raises one error of kind fleet at the end unless check = false.
+
+local Result = require("sshlua.result")
+local errors = require("sshlua.errors")
+local host = require("sshlua.host")
+local hostset = require("sshlua.hostset")
+local options = require("sshlua.options")
+local results = require("sshlua.results")
+local task = require("sshlua.task")
+
+local M = {}
+
+local PARALLEL = 64
+
+---@class sshlua.Fleet a list of hosts
+local Fleet = {}
+local fleet_mt = { __index = Fleet, __name = "sshlua.Fleet" }
+
+--- Hosts by expression ("web[01-20],db1"), or by a list of names.
+---@param expression string|string[]
+---@param opts? table connect options for all of them
+---@return sshlua.Fleet
+function M.new(expression, opts, level)
+  level = (level or 1) + 1
+  local list = {}
+  if type(expression) == "table" then
+    for i, name in ipairs(expression) do list[i] = host.new(name, opts, level) end
+  else
+    if type(expression) ~= "string" then errors.usage(level, "host expression expected, got %s", type(expression)) end
+    for i, h in ipairs(hostset.expand(expression)) do
+      list[i] = host.new(h.name, options.merge(opts, { user = h.user, port = h.port }), level)
+    end
+  end
+  return setmetatable(list, fleet_mt)
+end
+
+--- The fleet with other defaults for its verbs, on the same connections.
+function Fleet:with(defaults)
+  local view = {}
+  for i, h in ipairs(self) do view[i] = h:with(defaults) end
+  return setmetatable(view, fleet_mt)
+end
+
+local function failed_result(h, err)
+  local r = errors.is(err) and err.result
+  local fields = Result.is(r) and r or {}
+  local copy = {}
+  for k, v in pairs(fields) do copy[k] = v end
+  copy.host, copy.port, copy.err = h.name, h.port, errors.wrap(err, { host = h.name })
+  return Result.new(copy)
+end
+
+local function count_failed(rs)
+  local n = 0
+  for _, r in ipairs(rs) do
+    if not r.ok then n = n + 1 end
+  end
+  return n
+end
+
+local function raise_if_failed(rs, op)
+  local failed = count_failed(rs)
+  if failed == 0 then return end
+  local cause
+  for _, r in ipairs(rs) do
+    if not r.ok and cause == nil then
+      local ok, err = pcall(r.check, r)
+      cause = r.err or (not ok and err) or nil
+    end
+  end
+  errors.raise({
+    kind = "fleet", op = op, result = rs, cause = cause,
+    message = ("%s failed on %d of %d hosts: %s"):format(op, failed, #rs, tostring(rs)),
+  })
+end
+
+--- Calls fn(h) for each host and returns Results, one per host, in order. The cancellation of the whole goes through.
+local function fan_out(self, opts, op, fn)
+  local list = task.map(self, function(h)
+    local ok, r = pcall(fn, h)
+    if ok then return Result.is(r) and r or Result.new({ host = h.name, port = h.port, code = 0, value = r }) end
+    if errors.is(r, "cancelled") or errors.is(r, "usage") then error(r, 0) end
+    return failed_result(h, r)
+  end, { parallel = opts.parallel or PARALLEL })
+  local rs = results.new(list)
+  if opts.check ~= false then raise_if_failed(rs, op) end
+  return rs
+end
+
+local each_options = { parallel = "count", check = "boolean" }
+
+--- fn(h) for each host, `parallel` at once; its failures are collected, and what it returns is in result.value.
+---@param fn fun(h: sshlua.Host): any
+---@param opts? { parallel?: integer, check?: boolean }
+function Fleet:each(fn, opts)
+  opts = options.check(opts, each_options, 2)
+  if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
+  return fan_out(self, opts, "each", fn)
+end
+
+local function split(opts, keep)
+  local own, rest = {}, {}
+  for k, v in pairs(opts or {}) do
+    local to = keep[k] and own or rest
+    to[k] = v
+  end
+  return own, rest
+end
+
+--- Runs a command on every host.
+---@param cmd string|(string|number)[]
+---@param opts? table those of host:run, and parallel
+---@return sshlua.Results
+function Fleet:run(cmd, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  rest.check = false
+  return fan_out(self, own, "run", function(h) return h:run(cmd, rest) end)
+end
+
+--- Copies a file to every host.
+function Fleet:put(from, to, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  return fan_out(self, own, "put", function(h) return h:put(from, to, rest) end)
+end
+
+--- Closes every connection.
+function Fleet:close()
+  for _, h in ipairs(self) do h:close() end
+end
+
+return M

@@ -1,0 +1,229 @@
+--- What one can prove oneself with by public key: files, keys from memory, the agent's keys, certificates; in OpenSSH's
+--- order. Files are read and parsed once per process, passphrases asked once.
+
+local agent = require("sshlua.agent")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local options = require("sshlua.options")
+local sync = require("sshlua.task.sync")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" }
+
+---@class sshlua.Identity
+---@field label string for messages: a path, "agent: comment", "key from memory"
+---@field blob string public key
+---@field certificate? string
+---@field key? fun(): userdata the parsed private key; may ask for a passphrase; nil: the agent signs
+---@field ready? userdata the key, when signing with it is quick
+---@field agent? string the agent's socket
+
+local function expand_home(path)
+  local home = os.getenv("HOME") or core.user().home
+  if path:sub(1, 2) == "~/" and home then return home .. path:sub(2) end
+  return path
+end
+
+local function read_file(path)
+  local f, message = io.open(path, "rb")
+  if not f then return nil, message end
+  local text = f:read(1048577)
+  f:close()
+  if text and #text > 1048576 then return nil, path .. ": larger than 1 MiB: not a key" end
+  return text or ""
+end
+
+local function key_error(label, err)
+  local e = errors.from(err)
+  if e.message:sub(1, #label) ~= label then e.message = label .. ": " .. e.message end
+  return e
+end
+
+--- OpenSSH's rule: a private key that others can read is no longer private.
+local function check_mode(path)
+  local stat = core.fs_stat_sync(path)
+  if stat and stat.uid == core.user().uid and stat.mode % 64 ~= 0 then
+    errors.raise({
+      kind = "auth", name = "BAD_PERMISSIONS",
+      message = ("%s: permissions %04o are too open"):format(path, stat.mode % 4096),
+      hint = ("chmod 600 %s"):format(path),
+    })
+  end
+end
+
+local function ask_passphrase(label)
+  return task.await(core.tty_prompt, { prompt = ("Enter passphrase for key '%s': "):format(label), echo = false })
+end
+
+--- Parses an encrypted key with the passphrase that is given (string or function) or asked on the terminal, three
+--- times at most; `refusal` is raised when there is none.
+local function unlock(text, label, opts, refusal)
+  for try = 1, 3 do
+    local passphrase = opts.passphrase
+    if type(passphrase) == "function" then passphrase = passphrase(label, try) end
+    if passphrase == nil and not opts.batch and core.isatty(2) then passphrase = ask_passphrase(label) end
+    if not passphrase then break end
+    local ok, key = pcall(task.await, core.key_parse, text, passphrase)
+    if ok then return key end
+    if not (errors.is(key) and key.name == "WRONG_PASSPHRASE") then error(key, 0) end
+    refusal = key
+    if type(opts.passphrase) == "string" then break end
+  end
+  error(refusal, 0)
+end
+
+--- Calls make() once for all tasks that ask for it at the same time or later. A failure is remembered, too.
+local function once(make)
+  local state
+  return function(...)
+    if not state then
+      state = { done = sync.event() }
+      state.ok, state.value = pcall(make, ...)
+      state.done:set()
+      if errors.is(state.value, "cancelled") or errors.is(state.value, "timeout") then
+        local value = state.value
+        state = nil -- the next one tries again
+        error(value, 0)
+      end
+    else
+      state.done:wait()
+    end
+    if not state.ok then error(state.value, 0) end
+    return state.value
+  end
+end
+
+local files = {} -- path -> {stamp=, identity=}
+
+local function public_half(path, text, load)
+  local blob = core.key_peek(text)
+  if blob then return blob end
+  local pub = path and read_file(path .. ".pub")
+  blob = pub and core.public_key_parse(pub)
+  return blob or load():blob()
+end
+
+--- A private key's text as an identity. An open key is parsed now; an encrypted one when the server wants its signature.
+local function from_text(text, label, path, opts)
+  local ok, key = pcall(task.await, core.key_parse, text, nil)
+  if ok then
+    return { label = label, blob = key:blob(), key = function() return key end, ready = not key:is_slow() and key or nil }
+  end
+  if not (errors.is(key) and key.name == "NEED_PASSPHRASE") then error(key_error(label, key), 0) end
+  local load = once(function()
+    local good, unlocked = pcall(unlock, text, label, opts, key)
+    if not good then error(errors.is(unlocked) and key_error(label, unlocked) or unlocked, 0) end
+    return unlocked
+  end)
+  return { label = label, key = load, blob = public_half(path, text, load) }
+end
+
+local function with_certificate(identity, path, explicit)
+  local text, message = read_file(path)
+  if not text then
+    if explicit then errors.raise({ kind = "auth", message = message }) end
+    return identity
+  end
+  local blob, type_or_err = core.certificate_parse(text, identity.blob)
+  if not blob then
+    if explicit then error(key_error(path, type_or_err), 0) end
+    return identity
+  end
+  identity.certificate = blob
+  return identity
+end
+
+local function load_file(path, opts, explicit)
+  local stat = core.fs_stat_sync(path)
+  local stamp = stat and ("%s:%s:%s"):format(stat.mtime, stat.size, stat.ino) or "none"
+  local known = files[path]
+  if known and known.stamp == stamp then return known.identity() end
+  local identity = once(function()
+    local text, message = read_file(path)
+    if not text then
+      if explicit then errors.raise({ kind = "auth", name = "ENOENT", message = message }) end
+      return false
+    end
+    check_mode(path)
+    local self = from_text(text, path, path, opts)
+    return with_certificate(self, opts.certificate and expand_home(opts.certificate) or path .. "-cert.pub",
+      opts.certificate ~= nil)
+  end)
+  files[path] = { stamp = stamp, identity = identity }
+  return identity()
+end
+
+local function from_memory(text, opts) return from_text(text, "key from memory", nil, opts) end
+
+local function agent_path(opts)
+  if opts.agent == false then return nil end
+  if type(opts.agent) == "string" then return expand_home(opts.agent) end
+  return os.getenv("SSH_AUTH_SOCK")
+end
+
+local function agent_keys(path)
+  local out = {}
+  for _, id in ipairs(agent.identities(path)) do
+    out[#out + 1] = {
+      label = "agent: " .. (id.comment ~= "" and id.comment or id.type), blob = id.blob, agent = path,
+    }
+  end
+  return out
+end
+
+--- The keys to try, in order: configured ones that the agent has, the agent's others, then files. What cannot be used is
+--- told to `note(label, reason)` and left out.
+---@return sshlua.Identity[]
+function M.collect(opts, note)
+  local own, explicit = {}, opts.identity ~= nil
+  local function try(label, fn, ...)
+    local ok, identity = pcall(fn, ...)
+    if ok and identity then own[#own + 1] = identity end
+    if not ok then
+      if not errors.is(identity, "auth") and not errors.is(identity, "io") then error(identity, 0) end
+      note(label, identity)
+    end
+  end
+  for _, text in ipairs(options.list(opts.identity_data and { opts.identity_data })) do
+    try("key from memory", from_memory, text, opts)
+  end
+  for _, path in ipairs(explicit and options.list(opts.identity) or default_files) do
+    path = expand_home(path)
+    try(path, load_file, path, opts, explicit)
+  end
+
+  local socket, from_agent = agent_path(opts), {}
+  if socket then
+    local ok, keys = pcall(agent_keys, socket)
+    if ok then
+      from_agent = keys
+    elseif errors.is(keys, "cancelled") then
+      error(keys, 0)
+    else
+      note("agent", keys)
+    end
+  end
+
+  local order, in_agent, configured = {}, {}, {}
+  for _, id in ipairs(own) do configured[id.blob] = id end
+  for _, id in ipairs(from_agent) do
+    in_agent[id.blob] = true
+    if configured[id.blob] then
+      id.certificate = configured[id.blob].certificate
+      order[#order + 1] = id
+    end
+  end
+  if not opts.identities_only then
+    for _, id in ipairs(from_agent) do
+      if not configured[id.blob] then order[#order + 1] = id end
+    end
+  end
+  for _, id in ipairs(own) do
+    if not in_agent[id.blob] then order[#order + 1] = id end
+  end
+  return order
+end
+
+return M

@@ -1,0 +1,64 @@
+--- sshlua: scriptable SSH automation. What users require; re-exports, no logic.
+
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local host = require("sshlua.host")
+local hosts = require("sshlua.hosts")
+local quote = require("sshlua.quote")
+local task = require("sshlua.task")
+
+---@class sshlua
+local M = {
+  _VERSION = "sshlua " .. core.about().version,
+
+  -- where code runs
+  run = task.run, spawn = task.spawn, attach = task.attach, driver = task.driver,
+  scope = task.scope, all = task.all, race = task.race, each = task.each, map = task.map, timeout = task.timeout,
+  shield = task.shield, retry = task.retry, sleep = task.sleep, queue = task.queue, semaphore = task.semaphore,
+  event = task.event, now = task.now,
+
+  -- hosts
+  here = require("sshlua.here"),
+
+  -- text
+  quote = quote.quote, sh = quote.sh,
+
+  errors = errors,
+  is_error = errors.is,
+}
+
+--- A host by name: nothing is connected yet.
+---@param name string "user@name:port"
+---@param opts? table
+---@return sshlua.Host
+function M.host(name, opts) return (host.new(name, opts, 2)) end
+
+--- Many hosts: "web[01-20],db1", or a list of names.
+---@param expression string|string[]
+---@param opts? table
+---@return sshlua.Fleet
+function M.hosts(expression, opts) return (hosts.new(expression, opts, 2)) end
+
+--- A session by hand.
+---@param name string
+---@param opts? table
+---@return sshlua.Session
+function M.connect(name, opts) return (host.connect(name, opts, 2)) end
+
+--- fn(...)'s results; or nil and the error. Cancellation and misuse are raised.
+---@param fn fun(...): ...
+function M.try(fn, ...)
+  local r = task.pack(pcall(fn, ...))
+  if r[1] then return (table.unpack or unpack)(r, 2, r.n) end -- luacheck: ignore 143
+  if errors.is(r[2], "cancelled") or errors.is(r[2], "usage") then error(r[2], 0) end
+  return nil, r[2]
+end
+
+--- Calls fn(event) for what happens on the way to hosts and back. Returns a function that ends it.
+function M.log(fn) return require("sshlua.log").listen(fn) end
+
+return setmetatable(M, {
+  __index = function(_, name)
+    if name == "json" then return require("sshlua.json") end
+  end,
+})

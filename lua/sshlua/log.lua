@@ -1,0 +1,67 @@
+--- Events: what happens on the way to a host and back, with times. Never payload, never secrets.
+--- Levels: 1 what a person wants to know (-v), 2 each step (-vv), 3 also libssh2's own trace (-vvv).
+
+local clean = require("sshlua.core").clean
+local core = require("sshlua.core")
+
+local M = { level = 0 }
+
+local start = core.now()
+local sinks = {}
+local file
+
+local function to_text(event)
+  local parts = { ("%8.3f"):format(event.at), event.host or "-", event.what }
+  local names = {}
+  for name in pairs(event) do
+    if name ~= "at" and name ~= "host" and name ~= "what" and name ~= "level" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do parts[#parts + 1] = name .. "=" .. clean(tostring(event[name])) end
+  return table.concat(parts, " ")
+end
+
+local function write(event)
+  (file or io.stderr):write("sshlua: ", to_text(event), "\n")
+end
+
+--- Events of this level and below are printed.
+function M.set_level(level) M.level = level end
+
+--- Prints events there instead of on standard error; the file is made readable by its owner only.
+---@return boolean|nil ok, string|nil message
+function M.set_file(path)
+  local f, message = io.open(path, "a")
+  if not f then return nil, message end
+  core.fs_chmod_sync(path, 384) -- 0600
+  f:setvbuf("line")
+  file = f
+  return true
+end
+
+--- Calls fn(event) for every event of level 1 and 2; event = {at=, host=, what=, level=, ...}. Returns a function that
+--- ends it.
+function M.listen(fn)
+  sinks[#sinks + 1] = fn
+  return function()
+    for i, sink in ipairs(sinks) do
+      if sink == fn then return table.remove(sinks, i) end
+    end
+  end
+end
+
+--- True when somebody would hear an event of this level: spares making it.
+function M.wants(level) return level <= M.level or #sinks > 0 end
+
+--- fields is made into the event; call it only when M.wants(level).
+function M.emit(level, host, what, fields)
+  local event = fields or {}
+  event.at, event.host, event.what, event.level = core.now() - start, host, what, level
+  if level <= M.level then write(event) end
+  for _, sink in ipairs(sinks) do
+    local ok, err = pcall(sink, event)
+    if not ok then io.stderr:write("sshlua: ssh.log function failed: ", tostring(err), "\n") end
+  end
+end
+
+return M

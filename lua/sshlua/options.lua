@@ -1,0 +1,91 @@
+--- Checking of option tables: an unknown name or a wrong type is an error at the caller's line, never silence.
+
+local errors = require("sshlua.errors")
+
+local M = {}
+
+--- How many letters differ, for "did you mean"; good enough for short names.
+local function distance(a, b)
+  local previous = {}
+  for j = 0, #b do previous[j] = j end
+  for i = 1, #a do
+    local row = { [0] = i }
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j) and 0 or 1
+      row[j] = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + same)
+    end
+    previous = row
+  end
+  return previous[#b]
+end
+
+local function suggestion(name, spec)
+  local best, score = nil, 4
+  for candidate in pairs(spec) do
+    local d = distance(name, candidate)
+    if d < score then best, score = candidate, d end
+  end
+  return best and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+local checks = {
+  seconds = function(v) return type(v) == "number" and v >= 0 end,
+  count = function(v) return type(v) == "number" and v >= 1 and v % 1 == 0 end,
+  port = function(v) return type(v) == "number" and v >= 1 and v <= 65535 and v % 1 == 0 end,
+  list = function(v) return type(v) == "string" or type(v) == "table" end,
+  any = function() return true end,
+}
+
+local function fits(value, wanted)
+  for kind in wanted:gmatch("[^|]+") do
+    if checks[kind] then
+      if checks[kind](value) then return true end
+    elseif type(value) == kind then
+      return true
+    elseif kind == "false" and value == false then
+      return true
+    end
+  end
+  return false
+end
+
+--- Raises usage, `level` callers up, unless every option is in spec with a fitting type.
+---@param opts table|nil
+---@param spec table<string, string> name -> types with "|": Lua's, or seconds, count, port, list, any, false
+---@param level integer as in error()
+---@return table opts, never nil
+function M.check(opts, spec, level)
+  if opts == nil then return {} end
+  if type(opts) ~= "table" then errors.usage(level + 1, "options table expected, got %s", type(opts)) end
+  for name, value in pairs(opts) do
+    local wanted = spec[name]
+    if type(name) ~= "string" or not wanted then
+      errors.usage(level + 1, "unknown option '%s'%s", tostring(name), type(name) == "string" and suggestion(name, spec) or "")
+    end
+    if not fits(value, wanted) then
+      errors.usage(level + 1, "option '%s': %s expected, got %s", name, (wanted:gsub("|", " or ")),
+        type(value) == "table" and "table" or type(value) .. " " .. tostring(value))
+    end
+  end
+  return opts
+end
+
+--- A shallow copy of the tables, later ones winning.
+function M.merge(...)
+  local out = {}
+  for i = 1, select("#", ...) do
+    for k, v in pairs((select(i, ...)) or {}) do out[k] = v end
+  end
+  return out
+end
+
+--- "a,b" or {"a", "b"} or nil as a list.
+function M.list(value)
+  if value == nil or value == false then return {} end
+  if type(value) == "table" then return value end
+  local out = {}
+  for item in value:gmatch("[^,]+") do out[#out + 1] = item:match("^%s*(.-)%s*$") end
+  return out
+end
+
+return M

@@ -1,0 +1,290 @@
+--- Commands on a channel: starting one, its streams, its end. `exec` collects a whole run into a Result, `spawn` hands the
+--- streams to the script.
+
+local Result = require("sshlua.result")
+local command = require("sshlua.command")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local group = require("sshlua.task.group")
+local log = require("sshlua.log")
+local scope = require("sshlua.task.scope")
+local stream = require("sshlua.stream")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+local OUTPUT_MAX = 8 * 1024 * 1024
+local CLOSE_SECONDS = 2
+
+local function ignore() end
+
+--- Starting -----------------------------------------------------------------------------------------------------------------
+
+--- Asks the server for each variable; returns those it refused.
+local function set_environment(ch, env)
+  local refused
+  for name, value in pairs(env or {}) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+      errors.usage(3, "option 'env': not a variable name: %s", tostring(name))
+    end
+    if type(value) ~= "string" and type(value) ~= "number" then
+      errors.usage(3, "option 'env': string expected for %s, got %s", name, type(value))
+    end
+    local ok, err = pcall(await, ch.setenv, ch, name, tostring(value))
+    if not ok then
+      if not errors.is(err, "channel") then error(err, 0) end
+      refused = refused or {}
+      refused[name] = tostring(value)
+    end
+  end
+  return refused
+end
+
+local function request_pty(ch, pty)
+  if not pty then return end
+  local p = type(pty) == "table" and pty or {}
+  -- RFC 4254 8: no modes but the end mark; the server's defaults apply.
+  await(ch.pty, ch, p.term or os.getenv("TERM") or "xterm", p.cols or 80, p.rows or 24, "\0")
+end
+
+--- A channel with the command under way.
+local function start(session, cmd, opts)
+  local ch = session:_open_channel()
+  local ok, err = pcall(function()
+    local refused = set_environment(ch, opts.env)
+    request_pty(ch, opts.pty)
+    await(ch.exec, ch, command.wrap(command.text(cmd, 4), opts.cwd, refused))
+  end)
+  if ok then return ch end
+  session:_close_channel(ch)
+  if errors.is(err, "channel") and err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" then
+    err.message = "the server refused to run the command"
+    err.hint = "the account may be restricted (a forced command, a menu), or the server takes no exec requests"
+  end
+  error(err, 0)
+end
+
+--- Feeding ------------------------------------------------------------------------------------------------------------------
+
+local function feed(ch, stdin)
+  local kind = type(stdin)
+  if kind == "string" then
+    await(ch.write, ch, stdin)
+  elseif kind == "function" then
+    for bytes in stdin do await(ch.write, ch, bytes) end
+  else
+    while true do
+      local bytes = stdin:read(65536)
+      if not bytes or bytes == "" then break end
+      await(ch.write, ch, bytes)
+    end
+  end
+  await(ch.send_eof, ch)
+end
+
+local function check_stdin(stdin, level)
+  local kind = type(stdin)
+  if stdin == nil or kind == "string" or kind == "function" then return end
+  if (kind == "table" or kind == "userdata") and stdin.read then return end
+  errors.usage(level + 1, "option 'stdin': string, function or something with read expected, got %s", kind)
+end
+
+--- A command that ends without reading its input is no failure of ours.
+local function feed_quietly(ch, stdin)
+  local ok, err = pcall(feed, ch, stdin)
+  if ok or errors.is(err, "channel") or errors.is(err, "closed") then return end
+  error(err, 0)
+end
+
+--- Collecting ---------------------------------------------------------------------------------------------------------------
+
+local function to_sink(sink)
+  if sink == nil then return nil end
+  if type(sink) == "function" then return sink end
+  if (type(sink) == "table" or type(sink) == "userdata") and sink.write then
+    return function(bytes) sink:write(bytes) end
+  end
+  errors.usage(4, "option 'sink': function or something with write expected, got %s", type(sink))
+end
+
+--- What one run has given so far.
+local function collector(limit, sink)
+  local self = { pieces = { [0] = {}, {} }, sizes = { [0] = 0, 0 }, bytes = 0, truncated = false }
+  function self.add(bytes, which)
+    self.bytes = self.bytes + #bytes
+    local room = limit - self.sizes[which]
+    if #bytes > room then self.truncated = true end
+    if room > 0 then
+      local list = self.pieces[which]
+      list[#list + 1] = #bytes > room and bytes:sub(1, room) or bytes
+      self.sizes[which] = self.sizes[which] + math.min(#bytes, room)
+    end
+    if sink then sink(bytes, which == 0 and "stdout" or "stderr") end
+  end
+  return self
+end
+
+local function drain(ch, opts, out)
+  local idle = opts.idle and { seconds = opts.idle, phase = "command", message = ("no output for %g s"):format(opts.idle) }
+  while true do
+    local bytes, which
+    if idle then
+      bytes, which = scope.deadline(idle, await, ch.read_any, ch)
+    else
+      bytes, which = await(ch.read_any, ch)
+    end
+    if not bytes then return end
+    out.add(bytes, which)
+  end
+end
+
+local function run(ch, opts, out)
+  if opts.stdin == nil then
+    ch:send_eof(ignore)
+    drain(ch, opts, out)
+  else
+    group.scope(function(s)
+      local feeder = s:spawn(feed_quietly, ch, opts.stdin)
+      drain(ch, opts, out)
+      if not feeder.ended then s:cancel() end -- the command is over: nobody reads what is left
+    end)
+  end
+  return await(ch.wait_closed, ch)
+end
+
+--- TERM, then the channel is closed; the server ends what is left or not, we do not wait for it.
+local function stop(session, ch)
+  pcall(ch.signal, ch, "TERM", ignore)
+  session:_close_channel(ch)
+end
+
+local function result_of(session, cmd, out, before, fields)
+  fields.host, fields.port, fields.cmd = session.name, session.port, cmd
+  fields.stdout, fields.stderr = table.concat(out.pieces[0]), table.concat(out.pieces[1])
+  fields.bytes, fields.truncated = out.bytes, out.truncated
+  fields.duration = core.now() - before
+  return Result.new(fields)
+end
+
+local function interrupted(session, cmd, out, before, err)
+  local result = result_of(session, cmd, out, before, { err = err })
+  if errors.is(err, "cancelled") then
+    -- The cancellation belongs to many; what this call had so far belongs to it alone.
+    err = errors.new({
+      kind = "cancelled", message = err.message, cause = err.cause, result = result, host = session.name, op = "exec",
+      cancelled_by = err.cancelled_by or err,
+    })
+  elseif errors.is(err) then
+    err = errors.wrap(err, { host = session.name, op = "exec", phase = "command" })
+    if rawget(err, "result") == nil then err.result = result end
+  end
+  error(err, 0)
+end
+
+local function exec(session, cmd, opts)
+  local before = core.now()
+  local out = collector(opts.max_output or OUTPUT_MAX, to_sink(opts.sink))
+  local ch = start(session, cmd, opts)
+  local r = task.pack(pcall(run, ch, opts, out))
+  if not r[1] then
+    stop(session, ch)
+    return interrupted(session, cmd, out, before, r[2])
+  end
+  session:_close_channel(ch)
+  local code, signal, message = r[2], r[3], r[4]
+  if code == nil and signal == nil and not session:is_alive() then
+    return interrupted(session, cmd, out, before, session:_lost())
+  end
+  if log.wants(2) then
+    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = ("%.4f"):format(core.now() - before) })
+  end
+  return result_of(session, cmd, out, before, { code = code, signal = signal, signal_message = message ~= "" and message or nil })
+end
+
+--- Runs a command to its end and returns its Result; see Session.exec.
+function M.exec(session, cmd, opts, level)
+  check_stdin(opts.stdin, level + 1)
+  local text = command.text(cmd, level + 1)
+  if not opts.timeout then return exec(session, cmd, opts) end
+  return scope.deadline({
+    seconds = opts.timeout, host = session.name, op = "exec", phase = "command",
+    message = ("%s timed out after %g s"):format(command.label(text), opts.timeout),
+  }, exec, session, cmd, opts)
+end
+
+--- Processes ------------------------------------------------------------------------------------------------------------------
+
+---@class sshlua.Process
+---@field stdin sshlua.Writer
+---@field stdout sshlua.Reader
+---@field stderr sshlua.Reader
+local Process = {}
+local process_mt = { __index = Process, __name = "sshlua.Process" }
+
+--- Starts a command and returns at once. Read both streams: they share one window.
+---@return sshlua.Process
+function M.spawn(session, cmd, opts)
+  local ch = start(session, cmd, opts)
+  local self = setmetatable({ session = session, ch = ch, cmd = cmd, started = core.now() }, process_mt)
+  self.stdin = stream.writer(function(bytes) await(ch.write, ch, bytes) end, function() await(ch.send_eof, ch) end,
+    session.target and session.target.opts.max_write_buffer)
+  self.stdout = stream.reader(function() return (await(ch.read, ch, 0)) end)
+  self.stderr = stream.reader(function() return (await(ch.read, ch, 1)) end)
+  return self
+end
+
+local function finish(self)
+  local out = collector(OUTPUT_MAX)
+  self.stdin:close_write()
+  group.scope(function(s)
+    local function rest(reader, which)
+      for bytes in function() return reader:read() end do out.add(bytes, which) end
+    end
+    s:spawn(rest, self.stderr, 1)
+    rest(self.stdout, 0)
+  end)
+  local code, signal = await(self.ch.wait_closed, self.ch)
+  self.session:_close_channel(self.ch)
+  return result_of(self.session, self.cmd, out, self.started, { code = code, signal = signal })
+end
+
+--- Ends its input, reads what is left, and returns the Result (with what nobody had read). Again: the same Result.
+---@return sshlua.Result
+function Process:wait()
+  if not self.result then
+    local ok, result = pcall(finish, self)
+    if not ok then error(errors.wrap(result, { host = self.session.name, op = "wait" }), 0) end
+    self.result = result
+  end
+  return self.result
+end
+
+--- Sends a signal (RFC 4254 6.9): "TERM", "INT", ... OpenSSH delivers it for ordinary users only.
+function Process:signal(name)
+  if type(name) ~= "string" then errors.usage(2, "signal name expected, got %s", type(name)) end
+  await(self.ch.signal, self.ch, (name:gsub("^SIG", "")))
+end
+
+--- Tells a pty its new size.
+function Process:resize(cols, rows) await(self.ch.resize, self.ch, cols, rows) end
+
+--- TERM, a moment to end in, then the channel is closed. Never waits longer than that.
+function Process:kill()
+  if self.result or self.closed then return end
+  pcall(scope.shield, scope.timeout, CLOSE_SECONDS, function()
+    self:signal("TERM")
+    self:wait()
+  end)
+  self:close()
+end
+
+--- Closes the channel at once. Idempotent.
+function Process:close()
+  if self.closed then return end
+  self.closed = true
+  self.session:_close_channel(self.ch)
+end
+process_mt.__close = Process.close
+
+return M

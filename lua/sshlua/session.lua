@@ -1,0 +1,203 @@
+--- The session scripts hold: commands on one connection, queued beyond what the server allows at once.
+
+local command = require("sshlua.command")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local log = require("sshlua.log")
+local options = require("sshlua.options")
+local process = require("sshlua.process")
+local scope = require("sshlua.task.scope")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+local CLOSE_SECONDS = 2
+
+---@class sshlua.Session
+---@field name string
+---@field core userdata the C object underneath: its verbs are in meta/core.lua
+---@field package open integer channels that are open or being opened
+---@field package opened integer channels that are open
+---@field package limit number how many there may be at once, as far as we know
+local Session = {}
+local session_mt = { __index = Session, __name = "sshlua.Session" }
+
+---@param core_session userdata authenticated
+---@param target table as connect.target makes it
+---@param open_seconds number for opening one channel
+function M.new(core_session, target, open_seconds)
+  return setmetatable({
+    core = core_session, name = target.name, port = target.port, target = target,
+    open = 0, opened = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
+  }, session_mt)
+end
+
+function Session:is_alive() return self.core:is_alive() end
+
+--- Why the connection is gone, as an Error.
+function Session:_lost()
+  local why = not self.closed and self.core:why()
+  if not why then return errors.new({ kind = "closed", host = self.name, message = "the session was closed" }) end
+  return errors.from(why, { host = self.name, phase = "command" })
+end
+
+local function require_alive(self)
+  if self.closed or not self.core:is_alive() then error(self:_lost(), 0) end
+end
+
+--- Channels -----------------------------------------------------------------------------------------------------------------
+
+local function waiters(self)
+  self.line = self.line or {}
+  return self.line
+end
+
+local function take_place(self)
+  while self.open >= self.limit do
+    local line = waiters(self)
+    task.await(function(done)
+      local entry = { done = done }
+      line[#line + 1] = entry
+      return { cancel = function() entry.done = nil end }
+    end)
+    require_alive(self)
+  end
+  self.open = self.open + 1
+end
+
+local function give_place(self)
+  self.open = self.open - 1
+  local line = waiters(self)
+  while #line > 0 do
+    local entry = table.remove(line, 1)
+    if entry.done then return entry.done() end
+  end
+end
+
+local function open_once(self)
+  return scope.deadline({
+    seconds = self.open_seconds, host = self.name, phase = "channel",
+    message = ("the server did not open a channel within %g s"):format(self.open_seconds),
+  }, await, self.core.open_channel, self.core, self.target.opts.window)
+end
+
+--- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
+--- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours is
+--- open, somebody else's or a dying one may be: a few more tries.
+local REFUSED_ALONE_TRIES = 6
+local TEST_AGAIN_AFTER = 64
+
+local function learn_limit(self)
+  self.limit = math.min(self.limit, self.opened)
+  self.learnt = 0
+  if log.wants(2) then log.emit(2, self.name, "max_sessions", { learnt = self.limit }) end
+end
+
+local function channel_gone(self)
+  self.opened = self.opened - 1
+  if self.learnt then
+    self.learnt = self.learnt + 1
+    if self.learnt % TEST_AGAIN_AFTER == 0 and self.limit < (self.target.opts.max_sessions or math.huge) then
+      self.limit = self.limit + 1
+    end
+  end
+end
+
+function Session:_open_channel()
+  require_alive(self)
+  local alone = 0
+  while true do
+    take_place(self)
+    local ok, ch = pcall(open_once, self)
+    if ok then
+      self.opened = self.opened + 1
+      return ch
+    end
+    local refused = errors.is(ch, "channel") and ch.name == "SSH_OPEN_FAILURE"
+    if refused and self.opened > 0 then
+      learn_limit(self)
+      give_place(self)
+    else
+      give_place(self)
+      if not self.core:is_alive() then error(self:_lost(), 0) end
+      alone = alone + 1
+      if not refused or alone >= REFUSED_ALONE_TRIES then
+        if refused then ch.hint = "MaxSessions may be used up, or the account may be restricted" end
+        error(errors.wrap(ch, { host = self.name, phase = "channel", op = "open_channel" }), 0)
+      end
+      scope.sleep(0.02 * 2 ^ alone)
+    end
+  end
+end
+
+function Session:_close_channel(ch)
+  if self.closed_channels == nil then self.closed_channels = setmetatable({}, { __mode = "k" }) end
+  if self.closed_channels[ch] then return end
+  self.closed_channels[ch] = true
+  ch:close()
+  channel_gone(self)
+  give_place(self)
+end
+
+--- Verbs --------------------------------------------------------------------------------------------------------------------
+
+local function with_defaults(self, opts)
+  local env = self.target.opts.env
+  if env then opts = options.merge(opts, { env = options.merge(env, opts.env) }) end
+  return opts
+end
+
+--- Runs a command to its end. A string is shell, a table an argument vector. Raises kind exit or signal when it fails,
+--- unless check = false; timeout, idle and lost connections raise with what came so far in err.result.
+---@param cmd string|(string|number)[]
+---@param opts? { cwd?: string, env?: table<string, string>, stdin?: string|function|table, pty?: boolean|table, timeout?: number, idle?: number, check?: boolean, safe?: boolean, sink?: function|table, max_output?: integer }
+---@return sshlua.Result
+function Session:exec(cmd, opts)
+  opts = with_defaults(self, options.check(opts, command.options, 2))
+  local result = process.exec(self, cmd, opts, 2)
+  if opts.check ~= false then result:check() end
+  return result
+end
+
+local spawn_options = { cwd = "string", env = "table", pty = "boolean|table" }
+
+--- Starts a command; its stdin, stdout and stderr are streams.
+---@param cmd string|(string|number)[]
+---@param opts? { cwd?: string, env?: table<string, string>, pty?: boolean|table }
+---@return sshlua.Process
+function Session:spawn(cmd, opts)
+  opts = with_defaults(self, options.check(opts, spawn_options, 2))
+  command.text(cmd, 2)
+  local ok, p = pcall(process.spawn, self, cmd, opts)
+  if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
+  return p
+end
+
+--- Says good-bye and closes; bounded. What is still running ends with kind closed. Idempotent.
+function Session:close()
+  if self.closed then return end
+  self.closed = true
+  if self.core:is_alive() and task.current() then
+    pcall(scope.shield, scope.timeout, CLOSE_SECONDS, await, self.core.disconnect, self.core)
+  end
+  self.core:close()
+  while #waiters(self) > 0 do
+    local entry = table.remove(self.line, 1)
+    if entry.done then entry.done() end
+  end
+  if log.wants(2) then log.emit(2, self.name, "closed") end
+end
+
+--- Closes at once, without a word to the server.
+function Session:abort()
+  self.closed = true
+  self.core:close()
+end
+session_mt.__close = Session.close
+
+function session_mt:__tostring() return ("sshlua.Session: %s%s"):format(self.name, self.closed and " (closed)" or "") end
+
+M.now = core.now
+
+return M

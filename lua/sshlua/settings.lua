@@ -1,0 +1,11 @@
+--- What holds for every connection of this process unless a script says otherwise, and what is known of single hosts.
+--- The demo fleet and the program's command line write here; scripts give options to ssh.host and ssh.connect.
+
+local M = {
+  ---@type table<string, any> connect options
+  defaults = {},
+  ---@type table<string, table> host name -> connect options
+  hosts = {},
+}
+
+return M

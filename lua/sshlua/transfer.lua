@@ -1,0 +1,125 @@
+--- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name or not
+--- at all; sizes are compared before it does.
+
+local Result = require("sshlua.result")
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local quote = require("sshlua.quote")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+local PIECE = 1024 * 1024
+
+local function target_name(from, to)
+  if to:sub(-1) ~= "/" then return to end
+  return to .. from:match("([^/]+)/*$")
+end
+
+local function check_path(path, what)
+  if type(path) ~= "string" or path == "" then errors.usage(4, "%s: file name expected, got %s", what, type(path)) end
+  if path:find("\0", 1, true) then errors.usage(4, "%s: NUL byte in a file name", what) end
+  return path
+end
+
+local function file_pieces(file)
+  local at = 0
+  return function()
+    local bytes = await(file.read, file, PIECE, at)
+    if bytes then at = at + #bytes end
+    return bytes
+  end
+end
+
+local function closing(file, fn, ...)
+  local r = task.pack(pcall(fn, ...))
+  pcall(file.close, file, function() end)
+  if not r[1] then error(r[2], 0) end
+  return r[2]
+end
+
+local function octal(mode)
+  if mode == nil then return nil end
+  local text = type(mode) == "number" and ("%o"):format(mode) or mode
+  if not text:find("^[0-7]?[0-7][0-7][0-7]$") then errors.usage(4, "option 'mode': octal digits expected, got %s", text) end
+  return text
+end
+
+--- The remote half: writes to a name beside the target that nobody has, compares the size, renames.
+local function receive_script(name, size, mode)
+  return quote.sh("t=%s; ", name)
+    .. [[umask 077; n="$t.sshlua.$$"; trap 'rm -f "$n"' EXIT; cat > "$n" || exit; ]]
+    .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || { echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size, size)
+    .. ("chmod %s \"$n\" || exit; "):format(mode)
+    .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
+end
+
+local function transferred(host, bytes, before)
+  return Result.new({ host = host.name, code = 0, bytes = bytes, changed = true, duration = core.now() - before })
+end
+
+---@param host sshlua.Host
+function M.put(host, from, to, opts)
+  check_path(from, "put")
+  to = target_name(from, check_path(to, "put"))
+  local mode, before = octal(opts.mode), core.now()
+  local file = await(core.fs_open, from, "r", nil)
+  return closing(file, function()
+    local stat = await(file.stat, file)
+    if stat.type ~= "file" then
+      errors.raise({ kind = "io", host = host.name, op = "put", message = from .. " is not a regular file" })
+    end
+    host:session():exec(receive_script(to, stat.size, mode or ("%03o"):format(stat.mode % 512)),
+      { stdin = file_pieces(file) })
+    return transferred(host, stat.size, before)
+  end)
+end
+
+local function send_script(name)
+  return quote.sh([[f=%s; [ -f "$f" ] || { echo "$f: no such regular file" >&2; exit 1; }; wc -c < "$f" >&2; cat "$f"]], name)
+end
+
+---@param host sshlua.Host
+function M.get(host, from, to)
+  check_path(from, "get")
+  to = target_name(from, check_path(to, "get"))
+  local before = core.now()
+  local partial = ("%s.sshlua.%d.%s"):format(to, core.getpid(), tostring({}):match("0x(%x+)") or "0")
+  local file = await(core.fs_open, partial, "wx", nil)
+  local ok, result = pcall(closing, file, function()
+    local at, announced = 0, ""
+    host:session():exec(send_script(from), {
+      max_output = 65536,
+      sink = function(bytes, stream)
+        if stream == "stderr" then
+          announced = (announced .. bytes):sub(1, 4096)
+        else
+          await(file.write, file, bytes, at)
+          at = at + #bytes
+        end
+      end,
+    })
+    local size = tonumber(announced:match("^%s*(%d+)%s*$"))
+    if size ~= at then
+      errors.raise({
+        kind = "io", host = host.name, op = "get",
+        message = ("%s: received %d of %s bytes"):format(from, at, tostring(size or "?")),
+      })
+    end
+    await(file.fsync, file)
+    return transferred(host, at, before)
+  end)
+  if ok then
+    local failure
+    ok, failure = pcall(await, core.fs_rename, partial, to)
+    if not ok then result = failure end
+  end
+  if not ok then
+    core.fs_unlink(partial, function() end)
+    error(errors.wrap(result, { host = host.name, op = "get" }), 0)
+  end
+  return result
+end
+
+return M

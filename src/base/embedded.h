@@ -1,0 +1,17 @@
+/* The Lua library inside the program: a table generated at build time from lua/ (cmake/EmbedLua.cmake).
+   Knows names and bytes; must not know Lua. */
+#ifndef SL_EMBEDDED_H
+#define SL_EMBEDDED_H
+
+#include <stddef.h>
+
+typedef struct sl_embedded {
+  const char *name;   /* as `require` says it: "sshlua.task.core" */
+  const char *source; /* text, followed by a NUL that len does not count */
+  size_t len;
+} sl_embedded;
+
+/* Sorted by file name; the last entry has a NULL name. Linked into the program and libsshlua.a, not into core.so. */
+extern const sl_embedded sl_embedded_lua[];
+
+#endif

@@ -1,0 +1,108 @@
+/* The engine under one SSH session: a libssh2 session, its wire, lanes of operations, and the pump that steps
+   them. See docs/engine.md for the rules and for the hazards behind them.
+
+   A lane stands for one state slot inside libssh2: one operation at a time, first come first served. The session
+   has one lane (handshake, authentication, opening channels); a strand is what the engine knows of a channel, and
+   has a lane for requests, one per incoming stream, and one for writes. */
+#ifndef SL_ENGINE_H
+#define SL_ENGINE_H
+
+#include <libssh2.h>
+
+#include "engine/wire.h"
+#include "loop/op.h"
+#include "loop/watch.h"
+
+typedef struct sl_engine sl_engine;
+typedef struct sl_strand sl_strand;
+
+typedef struct sl_lane {
+  sl_op *head, **tail;
+} sl_lane;
+
+enum { SL_LANE_REQUEST, SL_LANE_OUT, SL_LANE_ERR, SL_LANE_IN, SL_LANES };
+
+struct sl_strand {
+  sl_strand *next, **link;
+  sl_engine *engine; /* NULL once the engine is gone */
+  LIBSSH2_CHANNEL *raw;
+  uint32_t id; /* our side's channel number */
+  sl_lane lanes[SL_LANES];
+  bool woken;
+};
+
+/* An operation of the engine. `step` makes one libssh2 call and returns its code; on failure it may fill
+   op.err itself, otherwise the pump does from libssh2's own text. */
+typedef struct sl_eop {
+  sl_op op;
+  sl_engine *engine;
+  sl_strand *strand; /* NULL: the session's lane */
+  sl_lane *lane;
+  bool stepped; /* libssh2 may hold state for it */
+  bool said;    /* the step has sent its packet and waits for something else */
+} sl_eop;
+
+/* What the owner of an engine wants to know. All may be NULL. */
+typedef struct sl_engine_hooks {
+  /* Every decrypted packet before libssh2 acts on it (static libssh2 only); true: swallow it. */
+  bool (*packet)(sl_engine *e, sl_strand *strand, const unsigned char *data, size_t len);
+  void (*lost)(sl_engine *e);  /* the wire went away; e->wire.err says why */
+  void (*dying)(sl_engine *e); /* the wire is dead, libssh2's session is about to be freed */
+} sl_engine_hooks;
+
+struct sl_engine {
+  sl_job job;
+  sl_loop *loop;
+  LIBSSH2_SESSION *raw;
+  sl_wire wire;
+  const sl_engine_hooks *hooks;
+  sl_lane lane;
+  sl_strand *strands;
+  bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
+  bool readable, wake_all, running, reported_lost;
+  /* keepalive.c */
+  uv_timer_t *keepalive;
+  uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
+  unsigned keepalive_sent, keepalive_max, keepalive_owed;
+  /* trim.c */
+  struct sl_trim *trim;
+  bool trim_pending;
+};
+
+int sl_engine_init(sl_engine *e, sl_loop *loop, const sl_engine_hooks *hooks); /* 0, or -1: no memory */
+void sl_engine_attach_watch(sl_engine *e, sl_watch *watch); /* a socket or pipe becomes the wire */
+void sl_engine_kill(sl_engine *e); /* synchronous: all operations end, everything is freed; idempotent */
+void sl_engine_lost(sl_engine *e, const sl_err *why); /* declare the peer gone; queued output stays readable */
+void sl_engine_queue(sl_engine *e);                   /* pump it in this turn */
+bool sl_engine_alive(const sl_engine *e);
+
+void sl_strand_add(sl_engine *e, sl_strand *s);
+void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw); /* the channel is open: its number is known */
+void sl_strand_remove(sl_strand *s);
+sl_strand *sl_strand_find(sl_engine *e, uint32_t id);
+void sl_strand_wake(sl_strand *s);
+bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */
+
+/* Makes an operation for a lane (strand NULL: the session's). The caller fills it, then calls sl_eop_submit, and
+   sl_op_start if Lua waits for it. A submitted operation on a dead engine ends at once with the reason. */
+void *sl_eop_new(sl_engine *e, sl_strand *strand, int lane, const sl_op_kind *kind, size_t size);
+void sl_eop_submit(sl_eop *op);
+
+bool sl_eop_cancel(sl_op *op);         /* for kinds whose libssh2 state must be driven to its end */
+bool sl_eop_cancel_at_once(sl_op *op); /* for kinds that leave no state behind */
+
+void sl_engine_pumped(sl_engine *e); /* the key exchange is done */
+
+/* libssh2's code for "again", for steps that wait for something libssh2 does not know. */
+int sl_step_again(void);
+/* For libssh2 calls that return a pointer: 0, or the session's last error when it is NULL. */
+int sl_step_pointer(sl_engine *e, const void *result);
+
+void sl_keepalive_start(sl_engine *e, double interval, unsigned max); /* ServerAliveInterval, ServerAliveCountMax */
+void sl_keepalive_stop(sl_engine *e);
+bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? */
+
+void sl_trim_touch(sl_engine *e); /* it was busy: look at it again when it has been quiet for a while */
+void sl_trim_forget(sl_engine *e);
+
+#endif

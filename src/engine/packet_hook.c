@@ -1,0 +1,50 @@
+/* Sees every decrypted packet before libssh2 does, through the linker's --wrap: whose channel got something is known
+   in one step, and what libssh2 keeps for itself (an exit status of 0 or none at all, the reply to a keepalive, the
+   methods that can continue) is known at all. Only in builds with libssh2 built in. */
+#ifdef SL_PACKET_HOOK
+
+#include "engine/engine.h"
+
+#include "libssh2_priv.h"
+#include "packet.h"
+
+int __real__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
+                               int macstate, uint32_t seq);
+int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
+                               int macstate, uint32_t seq);
+
+static uint32_t u32(const unsigned char *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
+                               int macstate, uint32_t seq) {
+  sl_engine *e = session->abstract;
+  bool fresh = session->packAdd_state == libssh2_NB_state_idle;
+  if (fresh && macstate != LIBSSH2_MAC_INVALID && datalen > 0) {
+    sl_strand *s = NULL;
+    /* RFC 4254: 91 to 100 are about one channel and begin with its number. */
+    if (data[0] >= SSH_MSG_CHANNEL_OPEN_CONFIRMATION && data[0] <= SSH_MSG_CHANNEL_FAILURE &&
+        datalen >= 5)
+      s = sl_strand_find(e, u32(data + 1));
+    if (s) s->woken = true;
+    if (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, datalen)) {
+      LIBSSH2_FREE(session, data);
+      return 0;
+    }
+  }
+  return __real__libssh2_packet_add(session, data, datalen, macstate, seq);
+}
+
+void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw) {
+  s->raw = raw;
+  s->id = raw->local.id;
+}
+
+#else
+
+#include "engine/engine.h"
+
+void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw) { s->raw = raw; }
+
+#endif

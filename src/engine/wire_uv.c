@@ -1,0 +1,73 @@
+/* A wire fed by a socket or a pipe. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+static sl_watch *watch_of(sl_wire *w) { return w->below; }
+
+/* sshd leaves Nagle on until the session starts; its small answers would wait 40 ms for our delayed
+   acknowledgement. The kernel forgets the option after a while, so it is set again while we connect. */
+static void quick_ack(const sl_wire *w, int fd) {
+#ifdef TCP_QUICKACK
+  int one = 1;
+  if (w->received < 65536) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+#else
+  (void)w;
+  (void)fd;
+#endif
+}
+
+static ssize_t uv_wire_recv(sl_wire *w, void *buf, size_t len) {
+  int fd = watch_of(w)->fd;
+  ssize_t n;
+  do {
+    n = recv(fd, buf, len, 0);
+    if (n < 0 && errno == ENOTSOCK) n = read(fd, buf, len);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+  quick_ack(w, fd);
+  return n;
+}
+
+static ssize_t uv_wire_send(sl_wire *w, const void *buf, size_t len) {
+  int fd = watch_of(w)->fd;
+  ssize_t n;
+  do {
+    n = send(fd, buf, len, MSG_NOSIGNAL);
+    if (n < 0 && errno == ENOTSOCK) n = write(fd, buf, len);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+  return n;
+}
+
+static void uv_wire_want(sl_wire *w, bool read_too, bool write_too) {
+  sl_watch_want(watch_of(w), (read_too ? UV_READABLE : 0) | (write_too ? UV_WRITABLE : 0));
+}
+
+static void uv_wire_close(sl_wire *w) { sl_watch_close(watch_of(w)); }
+
+static const sl_transport uv_transport = {.recv = uv_wire_recv,
+                                          .send = uv_wire_send,
+                                          .want = uv_wire_want,
+                                          .close = uv_wire_close};
+
+static void uv_wire_ready(sl_watch *watch, int events) {
+  sl_engine *e = watch->owner;
+  if (events & UV_READABLE) e->readable = true;
+  sl_engine_queue(e);
+}
+
+void sl_engine_attach_watch(sl_engine *e, sl_watch *watch) {
+  sl_wire_init(&e->wire, &uv_transport, watch);
+  watch->owner = e;
+  watch->ready = uv_wire_ready;
+  sl_watch_want(watch, UV_READABLE);
+}

@@ -1,0 +1,25 @@
+/* The terminal while somebody is asked something: its settings are changed here and put back on
+   every way out, fatal signals and exit() included. Knows termios and signals; must not know Lua or
+   the loop.
+
+   A process has one controlling terminal, and a signal handler needs to find it without an
+   argument: the one guard lives in static storage, the only variables of the program that do. */
+#ifndef SL_TTYGUARD_H
+#define SL_TTYGUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+/* Takes the guard, changes the terminal fd, catches SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGTSTP.
+   0, or a negative code: UV_EBUSY when the guard is taken (by another Lua state of this process).
+   A fatal signal puts the terminal back, ends the guard's catching of it, wakes `caught` and is
+   raised again; SIGTSTP stops the process with the terminal put back, and `prompt` is shown again
+   afterwards. */
+int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught);
+
+int sl_ttyguard_signal(void); /* the fatal signal that came and was survived; 0: none */
+
+void sl_ttyguard_give_back(void); /* the terminal and the signals, as they were */
+
+#endif

@@ -1,0 +1,433 @@
+/* Channels: open, read, write, eof, close, exit status. Requests (exec, pty, env, ...) are in channel_request.c. */
+#include "ssh/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ssh/verbs.h"
+
+/* One fixed size for every read of a channel: after "again" libssh2 wants the same length, and it computes the
+   window adjustment from it. */
+enum { READ_BYTES = 65536, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
+
+sl_channel *sl_channel_check(lua_State *L, int idx) {
+  return sl_box_check(L, idx, SL_CHANNEL_CLASS);
+}
+
+void *sl_channel_op(lua_State *L, sl_channel *ch, int lane, const sl_op_kind *kind, size_t size) {
+  if (!ch->strand.engine) luaL_error(L, "attempt to use a channel of a closed session");
+  void *op = sl_eop_new(ch->strand.engine, &ch->strand, lane, kind, size);
+  if (!op) luaL_error(L, "not enough memory");
+  return op;
+}
+
+static sl_channel *channel_of(sl_op *op) { return (sl_channel *)((sl_eop *)op)->strand; }
+
+/* --- packets -------------------------------------------------------------------------------------------- */
+
+static void copy_text(char *to, size_t size, sl_span from) {
+  size_t n = from.n < size ? from.n : size - 1;
+  if (n) memcpy(to, from.p, n);
+  to[n] = '\0';
+}
+
+/* RFC 4254 6.10. A second status or signal changes nothing. */
+static void channel_exit(sl_channel *ch, const unsigned char *data, size_t len) {
+  sl_reader r = sl_reader_of(data + 5, len - 5);
+  sl_span type, name, message;
+  uint8_t flag;
+  if (ch->has_status || ch->has_signal) return;
+  if (!sl_get_string(&r, &type) || !sl_get_u8(&r, &flag)) return; /* want reply: false */
+  if (sl_span_is(type, "exit-status")) {
+    ch->has_status = sl_get_u32(&r, &ch->status);
+  } else if (sl_span_is(type, "exit-signal") && sl_get_string(&r, &name)) {
+    copy_text(ch->signal, sizeof ch->signal, name);
+    ch->core_dumped = sl_get_u8(&r, &flag) && flag;
+    if (sl_get_string(&r, &message)) copy_text(ch->message, sizeof ch->message, message);
+    ch->has_signal = true;
+  }
+}
+
+static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
+  static const char *const reasons[] = {"refused", "administratively prohibited", "connect failed",
+                                        "unknown channel type", "resource shortage"};
+  sl_reader r = sl_reader_of(data + 5, len - 5);
+  sl_span text = {0};
+  uint32_t reason = 0;
+  if (sl_get_u32(&r, &reason)) (void)sl_get_string(&r, &text);
+  snprintf(s->open_failure, sizeof s->open_failure, "the server refused to open a channel (%s): %.*s",
+           reasons[reason <= 4 ? reason : 0], (int)(text.n > 90 ? 90 : text.n),
+           text.p ? (const char *)text.p : "");
+}
+
+bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
+  enum { CONFIRMATION = 91, OPEN_FAILURE = 92, REQUEST = 98, SUCCESS = 99, FAILURE = 100 };
+  switch (data[0]) {
+  case CONFIRMATION:
+    return s->engine.lane.head == NULL;
+  case OPEN_FAILURE:
+    if (len > 5) open_refused(s, data, len);
+    return s->engine.lane.head == NULL;
+  case REQUEST:
+    if (strand && len > 5) channel_exit((sl_channel *)strand, data, len);
+    return false;
+  case SUCCESS:
+  case FAILURE: /* an answer nobody waits for would stay in libssh2's queue */
+    return !strand || !strand->lanes[SL_LANE_REQUEST].head;
+  default:
+    return false;
+  }
+}
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+static void channel_forget(sl_channel *ch) {
+  if (ch->box) *ch->box = NULL;
+  sl_strand_remove(&ch->strand);
+  free(ch);
+}
+
+static int free_step(sl_op *op) {
+  sl_channel *ch = channel_of(op);
+  return ch->strand.raw ? libssh2_channel_free(ch->strand.raw) : 0;
+}
+
+static void free_clean(sl_op *op) {
+  sl_channel *ch = channel_of(op);
+  ch->strand.raw = NULL; /* freed now, or with the session */
+  channel_forget(ch);
+}
+
+static const sl_op_kind free_kind = {
+    .name = "channel.free", .step = free_step, .clean = free_clean};
+
+static void end_lane(sl_lane *lane) {
+  while (lane->head) {
+    sl_op *op = lane->head;
+    sl_op_unlink(&lane->head, &lane->tail, op);
+    sl_err_set(&op->err, SL_CLOSED, NULL, 0, "the channel was closed");
+    sl_op_finish(op);
+  }
+}
+
+/* Closes in the background: reads and writes end now, requests under way finish first, then the channel is freed when
+   the server has closed its side too. */
+static void channel_release(sl_channel *ch) {
+  if (ch->closing) return;
+  ch->closing = true;
+  if (ch->box) *ch->box = NULL;
+  ch->box = NULL;
+  if (!ch->strand.engine) {
+    free(ch);
+    return;
+  }
+  for (int lane = SL_LANE_REQUEST + 1; lane < SL_LANES; lane++) end_lane(&ch->strand.lanes[lane]);
+  sl_eop *x = sl_eop_new(ch->strand.engine, &ch->strand, SL_LANE_REQUEST, &free_kind, sizeof *x);
+  if (!x) return; /* freed with the session */
+  x->op.abandoned = true;
+  sl_eop_submit(x);
+}
+
+/* --- open --------------------------------------------------------------------------------------------------- */
+
+typedef struct open_op {
+  sl_eop eop;
+  sl_channel *ch;
+  unsigned window;
+} open_op;
+
+static int open_step(sl_op *op) {
+  open_op *x = (open_op *)op;
+  sl_session *s = (sl_session *)x->eop.engine;
+  LIBSSH2_CHANNEL *raw = libssh2_channel_open_ex(s->engine.raw, "session", 7, x->window,
+                                                 LIBSSH2_CHANNEL_PACKET_DEFAULT, NULL, 0);
+  int rc = sl_step_pointer(&s->engine, raw);
+  if (raw) {
+    sl_strand_add(&s->engine, &x->ch->strand);
+    sl_strand_attach(&x->ch->strand, raw);
+    x->ch->opened = true;
+  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE && s->open_failure[0]) {
+    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s", s->open_failure);
+    s->open_failure[0] = '\0';
+  }
+  return rc;
+}
+
+static int open_push(sl_op *op, lua_State *L) {
+  open_op *x = (open_op *)op;
+  sl_channel *ch = x->ch;
+  void **box = sl_box_new(L, SL_CHANNEL_CLASS);
+  x->ch = NULL;
+  ch->box = box;
+  *box = ch;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, op->keep_ref); /* the session lives as long as its channels */
+#if LUA_VERSION_NUM < 502
+  lua_createtable(L, 1, 0);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, 1);
+#endif
+  lua_setuservalue(L, -2);
+  return 1;
+}
+
+static void open_drop(sl_op *op) {
+  open_op *x = (open_op *)op;
+  sl_channel *ch = x->ch;
+  x->ch = NULL;
+  channel_release(ch);
+}
+
+static void open_clean(sl_op *op) {
+  sl_channel *ch = ((open_op *)op)->ch;
+  if (!ch) return;
+  sl_strand_remove(&ch->strand);
+  free(ch);
+}
+
+static const sl_op_kind open_kind = {.name = "channel.open",
+                                     .step = open_step,
+                                     .push = open_push,
+                                     .drop = open_drop,
+                                     .cancel = sl_eop_cancel,
+                                     .clean = open_clean};
+
+/* session:open_channel(window|nil, done): done(nil, channel) of type "session". */
+static int l_open_channel(lua_State *L) {
+  sl_session *s = sl_session_check(L, 1);
+  lua_Integer window = luaL_optinteger(L, 2, WINDOW_DEFAULT);
+  sl_check_done(L, 3);
+  luaL_argcheck(L, window >= READ_BYTES && window <= WINDOW_MAX, 2, "window out of range");
+  open_op *x = sl_eop_new(&s->engine, NULL, 0, &open_kind, sizeof *x);
+  sl_channel *ch = calloc(1, sizeof *ch);
+  if (!x || !ch) {
+    free(ch);
+    if (x) sl_op_release(&x->eop.op);
+    return luaL_error(L, "not enough memory");
+  }
+  x->ch = ch;
+  x->window = (unsigned)window;
+  sl_op_start(L, &x->eop.op, 3, 1);
+  sl_eop_submit(&x->eop);
+  return 1;
+}
+
+/* --- read ----------------------------------------------------------------------------------------------------- */
+
+typedef struct read_op {
+  sl_eop eop;
+  int stream; /* 0 stdout, 1 stderr */
+  char *buf;
+  size_t len;
+  bool any; /* both streams */
+} read_op;
+
+/* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
+static int read_stream(read_op *x, int stream) {
+  ssize_t n = libssh2_channel_read_ex(x->eop.strand->raw, stream, x->buf, READ_BYTES);
+  if (n < 0) return (int)n;
+  x->stream = stream;
+  x->len = (size_t)n;
+  return n > 0;
+}
+
+static int read_either(read_op *x, bool err_first) {
+  int rc = read_stream(x, err_first);
+  if (rc != 0 && rc != sl_step_again()) return rc;
+  int other = read_stream(x, !err_first);
+  if (other != 0) return other;
+  return rc; /* at the end only when both are */
+}
+
+static int read_step(sl_op *op) {
+  read_op *x = (read_op *)op;
+  sl_channel *ch = channel_of(op);
+  if (!x->buf && !(x->buf = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
+  ch->err_turn = x->any && !ch->err_turn;
+  int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
+  if (rc == sl_step_again()) { /* an idle reader holds no buffer */
+    free(x->buf);
+    x->buf = NULL;
+  }
+  return rc < 0 ? rc : 0;
+}
+
+static int read_push(sl_op *op, lua_State *L) {
+  read_op *x = (read_op *)op;
+  if (x->len == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_pushlstring(L, x->buf, x->len);
+  lua_pushinteger(L, x->stream);
+  return 2;
+}
+
+static void read_clean(sl_op *op) { free(((read_op *)op)->buf); }
+
+static const sl_op_kind read_kind = {.name = "channel.read",
+                                     .step = read_step,
+                                     .push = read_push,
+                                     .cancel = sl_eop_cancel_at_once,
+                                     .clean = read_clean};
+
+static int start_read(lua_State *L, int lane, int stream, bool any, int done_idx) {
+  sl_channel *ch = sl_channel_check(L, 1);
+  sl_check_done(L, done_idx);
+  read_op *x = sl_channel_op(L, ch, lane, &read_kind, sizeof *x);
+  x->stream = stream;
+  x->any = any;
+  sl_op_start(L, &x->eop.op, done_idx, 1);
+  sl_eop_submit(&x->eop);
+  return 1;
+}
+
+/* channel:read(stream, done): stream 0 is stdout, 1 is stderr. done(nil, bytes, stream), done(nil, nil) at the end. */
+static int l_read(lua_State *L) {
+  lua_Integer stream = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, stream == 0 || stream == 1, 2, "stream 0 or 1 expected");
+  return start_read(L, stream ? SL_LANE_ERR : SL_LANE_IN, (int)stream, false, 3);
+}
+
+/* channel:read_any(done): whichever stream has something; the end when both are at it. Do not mix with read. */
+static int l_read_any(lua_State *L) { return start_read(L, SL_LANE_IN, 0, true, 2); }
+
+/* --- write ------------------------------------------------------------------------------------------------------ */
+
+typedef struct write_op {
+  sl_eop eop;
+  const char *data; /* anchored by keep_ref; the same bytes until libssh2 took them */
+  size_t len, done;
+} write_op;
+
+/* After "again" the next call must have the same bytes, so an abandoned write stops between calls only. */
+static int write_step(sl_op *op) {
+  write_op *x = (write_op *)op;
+  sl_engine *e = x->eop.engine;
+  while (x->done < x->len && !(op->abandoned && !x->eop.said)) {
+    if (!x->eop.said && sl_buf_len(&e->wire.out) > SL_WIRE_HIGH_WATER) {
+      x->eop.strand->woken = true;
+      return sl_step_again();
+    }
+    size_t n = x->len - x->done;
+    x->eop.said = true; /* libssh2 may hold this chunk */
+    ssize_t rc = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
+                                          n > WRITE_CHUNK ? WRITE_CHUNK : n);
+    if (rc < 0) return (int)rc;
+    if (rc == 0) return sl_step_again();
+    x->eop.said = false;
+    x->done += (size_t)rc;
+  }
+  return 0;
+}
+
+static const sl_op_kind write_kind = {
+    .name = "channel.write", .step = write_step, .cancel = sl_eop_cancel};
+
+/* channel:write(bytes, done): done(nil) when libssh2 has taken all of it, within the peer's window. */
+static int l_write(lua_State *L) {
+  sl_channel *ch = sl_channel_check(L, 1);
+  size_t len;
+  const char *data = luaL_checklstring(L, 2, &len);
+  sl_check_done(L, 3);
+  write_op *x = sl_channel_op(L, ch, SL_LANE_OUT, &write_kind, sizeof *x);
+  x->data = data;
+  x->len = len;
+  sl_op_start(L, &x->eop.op, 3, 2);
+  sl_eop_submit(&x->eop);
+  return 1;
+}
+
+static int eof_step(sl_op *op) { return libssh2_channel_send_eof(((sl_eop *)op)->strand->raw); }
+
+static const sl_op_kind eof_kind = {
+    .name = "channel.eof", .step = eof_step, .cancel = sl_eop_cancel};
+
+static int start_channel_op(lua_State *L, int lane, const sl_op_kind *kind) {
+  sl_channel *ch = sl_channel_check(L, 1);
+  sl_check_done(L, 2);
+  sl_eop *x = sl_channel_op(L, ch, lane, kind, sizeof *x);
+  sl_op_start(L, &x->op, 2, 1);
+  sl_eop_submit(x);
+  return 1;
+}
+
+/* channel:send_eof(done): after the writes before it. */
+static int l_send_eof(lua_State *L) { return start_channel_op(L, SL_LANE_OUT, &eof_kind); }
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static int closed_step(sl_op *op) {
+  return libssh2_channel_wait_closed(((sl_eop *)op)->strand->raw);
+}
+
+#ifndef SL_PACKET_HOOK
+/* libssh2 cannot tell status 0 from none; without a signal it is taken for 0. */
+static void exit_from_libssh2(sl_channel *ch) {
+  char *name = NULL;
+  size_t len = 0;
+  libssh2_channel_get_exit_signal(ch->strand.raw, &name, &len, NULL, NULL, NULL, NULL);
+  ch->has_signal = name != NULL;
+  copy_text(ch->signal, sizeof ch->signal, (sl_span){(const unsigned char *)name, len});
+  if (name) libssh2_free(ch->strand.engine->raw, name);
+  ch->has_status = !ch->has_signal;
+  ch->status = (uint32_t)libssh2_channel_get_exit_status(ch->strand.raw);
+}
+#endif
+
+static int exit_push(sl_op *op, lua_State *L) {
+  sl_channel *ch = channel_of(op);
+#ifndef SL_PACKET_HOOK
+  exit_from_libssh2(ch);
+#endif
+  if (ch->has_status)
+    lua_pushinteger(L, (lua_Integer)ch->status);
+  else
+    lua_pushnil(L);
+  if (!ch->has_signal) return 1;
+  lua_pushstring(L, ch->signal);
+  lua_pushstring(L, ch->message);
+  lua_pushboolean(L, ch->core_dumped);
+  return 4;
+}
+
+static const sl_op_kind closed_kind = {
+    .name = "channel.wait_closed", .step = closed_step, .push = exit_push, .cancel = sl_eop_cancel};
+
+/* channel:wait_closed(done): after both streams were read to their end: done(nil, code|nil, signal, message, core). */
+static int l_wait_closed(lua_State *L) { return start_channel_op(L, SL_LANE_REQUEST, &closed_kind); }
+
+/* channel:close(): at once for Lua, in the background for the server. Idempotent. */
+static int l_close(lua_State *L) {
+  sl_channel *ch = sl_box_peek(L, 1, SL_CHANNEL_CLASS);
+  if (ch) channel_release(ch);
+  return 0;
+}
+
+/* channel:window() -> bytes that the peer would take now */
+static int l_window(lua_State *L) {
+  sl_channel *ch = sl_channel_check(L, 1);
+  if (!ch->strand.raw) return luaL_error(L, "attempt to use a channel of a closed session");
+  lua_pushinteger(L, (lua_Integer)libssh2_channel_window_write_ex(ch->strand.raw, NULL));
+  return 1;
+}
+
+static const luaL_Reg channel_methods[] = {{"read", l_read},
+                                           {"read_any", l_read_any},
+                                           {"write", l_write},
+                                           {"send_eof", l_send_eof},
+                                           {"wait_closed", l_wait_closed},
+                                           {"close", l_close},
+                                           {"window", l_window},
+                                           {NULL, NULL}};
+static const luaL_Reg channel_meta[] = {{"__gc", l_close}, {NULL, NULL}};
+static const luaL_Reg session_verbs[] = {{"open_channel", l_open_channel}, {NULL, NULL}};
+
+const luaL_Reg *sl_channel_session_verbs(void) { return session_verbs; }
+
+void sl_channel_open(lua_State *L) {
+  sl_class(L, SL_CHANNEL_CLASS, channel_methods, channel_meta);
+  luaL_getmetatable(L, SL_CHANNEL_CLASS);
+  lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, sl_channel_request_verbs(), 0);
+  lua_pop(L, 2);
+}

@@ -1,0 +1,27 @@
+/* A channel (RFC 4254 5): a strand of the engine, and what came for it that libssh2 does not keep. The node belongs to
+   C and outlives its Lua box: a channel that Lua dropped is closed in the background. */
+#ifndef SL_CHANNEL_H
+#define SL_CHANNEL_H
+
+#include "ssh/session.h"
+
+#define SL_CHANNEL_CLASS "sshlua.channel"
+
+typedef struct sl_channel {
+  sl_strand strand; /* first: hooks get the strand */
+  void **box;       /* NULL: Lua has let go of it */
+  bool opened, closing;
+  bool has_status, has_signal, core_dumped;
+  uint32_t status;
+  char signal[32], message[256];
+  bool err_turn; /* read_any looks at stderr first */
+} sl_channel;
+
+sl_channel *sl_channel_check(lua_State *L, int idx); /* raises when closed or its session is */
+
+/* Makes an operation on a channel's lane; raises when out of memory. */
+void *sl_channel_op(lua_State *L, sl_channel *ch, int lane, const sl_op_kind *kind, size_t size);
+
+const luaL_Reg *sl_channel_request_verbs(void);
+
+#endif

@@ -1,0 +1,149 @@
+/* Requests on a channel (RFC 4254 6): one lane, in order, each answered by the server before the next goes out. */
+#include <libssh2.h>
+#include <string.h>
+
+#include "ssh/channel.h"
+
+typedef struct request_op {
+  sl_eop eop;
+  const char *type, *text; /* text and value are anchored by keep_ref */
+  const char *value;
+  unsigned text_len, value_len;
+  int cols, rows;
+} request_op;
+
+static LIBSSH2_CHANNEL *raw_of(const request_op *x) { return x->eop.strand->raw; }
+
+static int process_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return libssh2_channel_process_startup(raw_of(x), x->type, (unsigned)strlen(x->type), x->text,
+                                         x->text_len);
+}
+
+static int setenv_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return libssh2_channel_setenv_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len);
+}
+
+static int pty_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return libssh2_channel_request_pty_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len,
+                                        x->cols, x->rows, 0, 0);
+}
+
+static int resize_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return libssh2_channel_request_pty_size_ex(raw_of(x), x->cols, x->rows, 0, 0);
+}
+
+static int signal_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return libssh2_channel_signal_ex(raw_of(x), x->text, x->text_len);
+}
+
+#define REQUEST_KIND(noun)                                                                         \
+  static const sl_op_kind noun##_kind = {                                                          \
+      .name = "channel." #noun, .step = noun##_step, .cancel = sl_eop_cancel}
+REQUEST_KIND(process);
+REQUEST_KIND(setenv);
+REQUEST_KIND(pty);
+REQUEST_KIND(resize);
+REQUEST_KIND(signal);
+
+/* All strings of a request are kept alive by one table. */
+static int start_request(lua_State *L, request_op *x, int done_idx) {
+  int top = lua_gettop(L);
+  lua_createtable(L, top, 0);
+  for (int i = 1; i < done_idx; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i);
+  }
+  sl_op_start(L, &x->eop.op, done_idx, top + 1);
+  sl_eop_submit(&x->eop);
+  return 1;
+}
+
+static request_op *new_request(lua_State *L, const sl_op_kind *kind, int done_idx) {
+  sl_channel *ch = sl_channel_check(L, 1);
+  sl_check_done(L, done_idx);
+  return sl_channel_op(L, ch, SL_LANE_REQUEST, kind, sizeof(request_op));
+}
+
+static const char *check_text(lua_State *L, int idx, size_t max, unsigned *len) {
+  size_t n;
+  const char *s = luaL_checklstring(L, idx, &n);
+  luaL_argcheck(L, n <= max, idx, "too long");
+  *len = (unsigned)n;
+  return s;
+}
+
+enum { COMMAND_MAX = 30000 }; /* libssh2 sends a request in one packet */
+
+static int start_process(lua_State *L, const char *type, int text_idx, int done_idx) {
+  unsigned len = 0;
+  const char *text = text_idx ? check_text(L, text_idx, COMMAND_MAX, &len) : NULL;
+  request_op *x = new_request(L, &process_kind, done_idx);
+  x->type = type;
+  x->text = text;
+  x->text_len = len;
+  return start_request(L, x, done_idx);
+}
+
+/* channel:exec(command, done); channel:shell(done); channel:subsystem(name, done) */
+static int l_exec(lua_State *L) { return start_process(L, "exec", 2, 3); }
+static int l_shell(lua_State *L) { return start_process(L, "shell", 0, 2); }
+static int l_subsystem(lua_State *L) { return start_process(L, "subsystem", 2, 3); }
+
+/* channel:setenv(name, value, done): an error of kind channel when the server does not accept it. */
+static int l_setenv(lua_State *L) {
+  unsigned name_len, value_len;
+  const char *name = check_text(L, 2, 1024, &name_len);
+  const char *value = check_text(L, 3, COMMAND_MAX, &value_len);
+  request_op *x = new_request(L, &setenv_kind, 4);
+  x->text = name;
+  x->text_len = name_len;
+  x->value = value;
+  x->value_len = value_len;
+  return start_request(L, x, 4);
+}
+
+/* channel:pty(term, cols, rows, modes, done): modes are encoded as in RFC 4254 8. */
+static int l_pty(lua_State *L) {
+  unsigned term_len, modes_len;
+  const char *term = check_text(L, 2, 100, &term_len);
+  const char *modes = check_text(L, 5, 150, &modes_len);
+  lua_Integer cols = luaL_checkinteger(L, 3), rows = luaL_checkinteger(L, 4);
+  request_op *x = new_request(L, &pty_kind, 6);
+  x->text = term;
+  x->text_len = term_len;
+  x->value = modes;
+  x->value_len = modes_len;
+  x->cols = (int)cols;
+  x->rows = (int)rows;
+  return start_request(L, x, 6);
+}
+
+/* channel:resize(cols, rows, done) */
+static int l_resize(lua_State *L) {
+  lua_Integer cols = luaL_checkinteger(L, 2), rows = luaL_checkinteger(L, 3);
+  request_op *x = new_request(L, &resize_kind, 4);
+  x->cols = (int)cols;
+  x->rows = (int)rows;
+  return start_request(L, x, 4);
+}
+
+/* channel:signal(name, done): name without SIG, RFC 4254 6.9. The server does not answer. */
+static int l_signal(lua_State *L) {
+  unsigned len;
+  const char *name = check_text(L, 2, 64, &len);
+  request_op *x = new_request(L, &signal_kind, 3);
+  x->text = name;
+  x->text_len = len;
+  return start_request(L, x, 3);
+}
+
+static const luaL_Reg request_verbs[] = {
+    {"exec", l_exec}, {"shell", l_shell},   {"subsystem", l_subsystem}, {"setenv", l_setenv},
+    {"pty", l_pty},   {"resize", l_resize}, {"signal", l_signal},       {NULL, NULL}};
+
+const luaL_Reg *sl_channel_request_verbs(void) { return request_verbs; }
