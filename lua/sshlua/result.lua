@@ -94,11 +94,10 @@ end
 
 --- What the far side said last: stderr's last line that is not blank. Linear, whatever stderr holds.
 local function last_words(stderr)
-  local tail = stderr:sub(-65536)
-  local blanks = tail:reverse():match("^%s*")
-  tail = tail:sub(1, #tail - #blanks)
-  if tail == "" then return nil end
-  return errors.excerpt(tail:match(".*[\r\n](.*)$") or tail, 200) -- \r: progress bars write over their line
+  local blanks = stderr:reverse():match("^%s*")
+  local text = stderr:sub(1, #stderr - #blanks)
+  if text == "" then return nil end
+  return errors.excerpt(text:match("^.*[\r\n](.*)$") or text, 200) -- \r: progress bars write over their line
 end
 
 local function failure(r)

@@ -18,12 +18,16 @@ void sl_json_push_null(lua_State *L) {
 #define TREE "sshlua.json.tree"
 
 static void set_err(sl_err *e, const json_error_t *je) {
-  const char *kind = SL_PROTOCOL;
+  const char *kind =
+      je->text[0] ? SL_PROTOCOL : SL_MEMORY; /* jansson has no text for want of memory */
 #if JANSSON_VERSION_HEX >= 0x020b00
   if (json_error_code(je) == json_error_out_of_memory) kind = SL_MEMORY;
   if (json_error_code(je) == json_error_stack_overflow) kind = SL_LIMIT;
 #endif
-  sl_err_set(e, kind, NULL, 0, "line %d, column %d: %s", je->line, je->column, je->text);
+  if (strcmp(kind, SL_MEMORY) == 0)
+    sl_err_set(e, kind, NULL, 0, "out of memory while reading JSON");
+  else
+    sl_err_set(e, kind, NULL, 0, "line %d, column %d: %s", je->line, je->column, je->text);
 }
 
 static int fail(lua_State *L, const sl_err *e, int line, int column) {
