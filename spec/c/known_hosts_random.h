@@ -270,8 +270,8 @@ static inline char *put_line(random_pool *p, char *o) {
   return o;
 }
 
-/* A file of up to 24 lines; its length. It does not end in a bare name without a newline: there
-   OpenSSH up before 10.1 reads what an earlier line left in its buffer. */
+/* A file of up to 24 lines; its length. It does not end in a bare name without a newline: OpenSSH
+   before 10.1 goes on there with what an earlier line left in its buffer. */
 static inline size_t random_file(random_pool *p, uint64_t seed, char text[TEXT_MAX]) {
   char *o = text;
   p->state = seed * 0x9e3779b97f4a7c15u + 1;

@@ -112,7 +112,7 @@ static const struct {
 };
 
 static void test_cases(const random_pool *p) {
-  char names[2][300]; /* the one before is printed last */
+  static char names[2][300]; /* one is printed when the next begins */
   char *path = strdup(pool_path(p, "known_hosts")), *path2 = strdup(pool_path(p, "known_hosts2"));
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char *name = names[i % 2];

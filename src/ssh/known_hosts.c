@@ -199,7 +199,9 @@ sl_kh_warning sl_known_hosts_warning(const sl_known_hosts *set, size_t i) {
   return (sl_kh_warning){set->files[n->file].path, n->line, n->message};
 }
 
+/* Bounded, because a finalizer of Lua may ask the set anew while a list is being made of it. */
 sl_kh_line sl_known_hosts_found(const sl_known_hosts *set, size_t i) {
+  if (i >= set->found.n) return (sl_kh_line){.file = "", .type = ""};
   const kh_entry *e = &set->entries[set->found.at[i]];
   return (sl_kh_line){.file = set->files[e->file].path,
                       .line = e->line,

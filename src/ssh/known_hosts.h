@@ -72,7 +72,7 @@ sl_kh_warning sl_known_hosts_warning(const sl_known_hosts *set, size_t i);
 bool sl_known_hosts_stale(const sl_known_hosts *set);
 
 /* All lines whose names match `name` at `port`, in the order read: their number, or -1 and *err.
-   Read them with sl_known_hosts_found; the next call on the set forgets them. */
+   Read them with sl_known_hosts_found; the next question to the set forgets them. */
 ptrdiff_t sl_known_hosts_lookup(sl_known_hosts *set, const char *name, unsigned port, sl_err *err);
 sl_kh_line sl_known_hosts_found(const sl_known_hosts *set, size_t i);
 
