@@ -1,5 +1,5 @@
 /* Private key files that are cut, damaged or made to hurt: an orderly error or the right key,
-   nothing else; and no secret left behind in freed memory. */
+   nothing else. */
 #include "keys_fixture.h"
 
 #include "ssh/key_parts.h"

@@ -1,5 +1,4 @@
-/* Keys of the tests: made by ssh-keygen and openssl in a temporary folder that goes away at exit.
- */
+/* Keys of the tests: made by ssh-keygen and openssl in a folder that goes away at exit. */
 #ifndef SL_KEYS_FIXTURE_H
 #define SL_KEYS_FIXTURE_H
 

@@ -1,7 +1,8 @@
 /* libFuzzer target for the agent's replies. The first byte chooses the reply and the size of the
-   pieces in which it arrives. clang -fsanitize=fuzzer,address,undefined -Isrc
-   spec/fuzz/agent_fuzz.c src/ssh/agent_protocol.c src/ssh/pubkey_type.c src/ssh/data_types.c
-   src/base/err.c libssh2.a -lcrypto -luv -lz */
+   pieces in which it arrives.
+
+   Build with -fsanitize=fuzzer,address,undefined from this file, src/base/err.c and, of src/ssh,
+   agent_protocol.c, pubkey_type.c and data_types.c. */
 #include <stdlib.h>
 #include <string.h>
 

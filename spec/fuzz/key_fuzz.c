@@ -1,12 +1,13 @@
 /* libFuzzer target for private keys, public lines, certificates and requests to sign. The first
-   byte chooses what the rest is; a key that parses must sign, or say why not. Build with
-   small limits, or the fuzzer finds files that take seconds by right: clang
-   -fsanitize=fuzzer,address,undefined -DSL_BCRYPT_ROUNDS_MAX=2 -DSL_PBKDF2_ITERATIONS_MAX=4096
-       -DSL_SCRYPT_WORK_MAX=1024 -Isrc spec/fuzz/key_fuzz.c
-   src/ssh/{key,pubkey,public_key,data_types}*.c src/ssh/{bcrypt,certificate}.c src/base/err.c
-   libssh2.a -lcrypto -luv -lz The first byte's low three bits: 0 file as it is, without a
-   passphrase; 1 with one; 2 to 5 bytes to be put into OpenSSH, RSA, EC and PKCS#8 armour; 6
-   encrypted PKCS#8; 7 the public side. */
+   byte chooses what the rest is; a key that parses must sign, or say why not.
+
+   The first byte's low three bits: 0 a file as it is, without a passphrase; 1 with one; 2 to 5
+   bytes to be put into OpenSSH, RSA, EC and PKCS#8 armour; 6 encrypted PKCS#8; 7 the public side.
+
+   Build with -fsanitize=fuzzer,address,undefined from this file, src/ssh/key*.c, the rest of
+   src/ssh that they use, and src/base/err.c. Build with small limits, or the fuzzer finds files
+   that take seconds by right: -DSL_BCRYPT_ROUNDS_MAX=2 -DSL_PBKDF2_ITERATIONS_MAX=4096
+   -DSL_SCRYPT_WORK_MAX=1024. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>

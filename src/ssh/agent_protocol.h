@@ -22,8 +22,7 @@ int sl_agent_encode_sign(const unsigned char *blob, size_t blob_len, const unsig
                          size_t data_len, const char *alg, size_t alg_len, unsigned char **frame,
                          size_t *frame_len, sl_err *err);
 
-/* Gathers one frame from pieces of any size. Start with a zeroed one; reset before the next frame.
- */
+/* Gathers one frame from pieces of any size. Start with zeros; reset before the next frame. */
 typedef struct sl_agent_frame {
   unsigned char head[4];
   size_t head_have;

@@ -32,8 +32,8 @@ bool sl_certificate_matches(const unsigned char *blob, size_t len, const sl_key 
 bool sl_certificate_matches_blob(const unsigned char *blob, size_t len, const unsigned char *plain,
                                  size_t plain_len);
 
-/* 0, or -1 with *err: kind auth, name CERTIFICATE_EXPIRED or CERTIFICATE_NOT_YET_VALID, and the
- * date. */
+/* 0, or -1 with *err, which tells the date: kind auth, name CERTIFICATE_EXPIRED or
+   CERTIFICATE_NOT_YET_VALID. */
 int sl_certificate_check_time(const sl_certificate *cert, uint64_t now, sl_err *err);
 
 #endif

@@ -15,12 +15,14 @@ typedef struct sl_key sl_key;
 
 /* Reads OpenSSH (openssh-key-v1), PEM (RSA, EC) and PKCS#8 files, encrypted or not, of types
    ssh-ed25519, ecdsa-sha2-nistp* and ssh-rsa (1024 bits and more). Takes as long as the file's key
-   derivation asks for (bounded): call it in the thread pool. pass == NULL: none is known. NULL with
-   *err on failure. kind is auth and name one of NEED_PASSPHRASE   encrypted, and pass is NULL
-     WRONG_PASSPHRASE  (or, where the format has no checksum, damaged in its encrypted part)
-     BAD_FORMAT        no key, or a damaged one
-     UNSUPPORTED       a key, of a type, format or cipher that is not for us; the message has a hint
-   or kind is memory. */
+   derivation asks for (bounded): call it in the thread pool. pass == NULL: none is known.
+
+   NULL with *err on failure: kind memory, or kind auth and one of these names.
+
+   NEED_PASSPHRASE   encrypted, and pass is NULL
+   WRONG_PASSPHRASE  or, where the format has no checksum, damaged in its encrypted part
+   BAD_FORMAT        no key, or a damaged one
+   UNSUPPORTED       a key of a type, format or cipher that is not for us; the message has a hint */
 sl_key *sl_key_parse(const char *data, size_t len, const char *pass, size_t pass_len, sl_err *err);
 
 /* The public half that an OpenSSH file carries in the clear: lets one ask the server whether it
@@ -33,8 +35,8 @@ void sl_key_unref(sl_key *key); /* NULL is fine */
 
 const char *sl_key_type(const sl_key *key); /* "ssh-ed25519"; static storage */
 const unsigned char *sl_key_blob(const sl_key *key, size_t *len);
-const char *
-sl_key_comment(const sl_key *key); /* "" when there is none; bytes of a file, not cleaned */
+/* "" when there is none; bytes of a file, not cleaned. */
+const char *sl_key_comment(const sl_key *key);
 
 /* Signs with signature algorithm `alg` of RFC 4253, 5656, 8332, 8709, or a certificate's form of
    it. *sig is what libssh2's sign callback returns: the signature blob's content without algorithm
