@@ -1,4 +1,5 @@
---- ssh-agent (draft-miller-ssh-agent): list and sign, nothing else. One short connection per question, so that a key that
+--- ssh-agent (draft-miller-ssh-agent): list and sign, nothing else. One short connection per question, so that a key
+--- that
 --- asks for confirmation keeps nobody else waiting; every question has a deadline.
 
 local core = require("sshlua.core")

@@ -1,4 +1,5 @@
---- Proving who we are (RFC 4252): methods in the configured order, several factors, prompts that may wait. Errors say what
+--- Proving who we are (RFC 4252): methods in the configured order, several factors, prompts that may wait. Errors say
+--- what
 --- was tried and why each failed.
 
 local agent = require("sshlua.agent")
@@ -78,7 +79,7 @@ local function attempt(self, method, label, fn)
   return "failed"
 end
 
---- publickey ------------------------------------------------------------------------------------------------------------
+--- publickey --------------------------------------------------------------------------------------------------------
 
 local function signature(id, data)
   if id.agent then return agent.sign(id.agent, id.blob, data) end
@@ -113,7 +114,7 @@ local function publickey(self)
   return "failed"
 end
 
---- password and keyboard-interactive ------------------------------------------------------------------------------------
+--- password and keyboard-interactive --------------------------------------------------------------------------------
 
 local function can_ask(self) return not self.target.opts.batch and core.isatty(2) end
 
@@ -248,7 +249,7 @@ end
 
 local methods = { publickey = publickey, password = password, ["keyboard-interactive"] = keyboard_interactive }
 
---- The end ---------------------------------------------------------------------------------------------------------------
+--- The end ----------------------------------------------------------------------------------------------------------
 
 local function check_methods(list)
   for _, name in ipairs(list) do

@@ -1,4 +1,5 @@
---- From a name to an authenticated session: resolve, connect, greeting, key exchange, host key, authentication; each phase
+--- From a name to an authenticated session: resolve, connect, greeting, key exchange, host key, authentication; each
+--- phase
 --- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
 local auth = require("sshlua.auth")
@@ -107,7 +108,7 @@ function M.target(text, opts, level)
   }
 end
 
---- Phases -----------------------------------------------------------------------------------------------------------------
+--- Phases -----------------------------------------------------------------------------------------------------------
 
 local function limit_of(target, phase)
   return target.opts.timeouts and target.opts.timeouts[phase] or phase_limits[phase]
@@ -219,7 +220,8 @@ local function explain_handshake(s, wanted, err)
   return err
 end
 
---- Without strict key exchange (CVE-2023-48795) a man in the middle can cut messages out of ChaCha20-Poly1305 or CBC-EtM.
+--- Without strict key exchange (CVE-2023-48795) a man in the middle can cut messages out of ChaCha20-Poly1305 or CBC-
+--- EtM.
 local function check_terrapin(target, agreed)
   if agreed.strict_kex ~= false or target.opts.ciphers or target.opts.legacy then return end
   if agreed.cipher_in == "chacha20-poly1305@openssh.com" or agreed.cipher_out == "chacha20-poly1305@openssh.com" then
@@ -274,7 +276,8 @@ local function open_with_retries(target)
     function() return open_once(target) end)
 end
 
---- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting) are
+--- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting)
+--- are
 --- tried again with back-off; a rejected key or password never is.
 ---@return sshlua.Session
 function M.open(target)

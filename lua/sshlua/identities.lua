@@ -105,7 +105,8 @@ local function public_half(path, text, load)
   return blob or load():blob()
 end
 
---- A private key's text as an identity. An open key is parsed now; an encrypted one when the server wants its signature.
+--- A private key's text as an identity. An open key is parsed now; an encrypted one when the server wants its
+--- signature.
 local function from_text(text, label, path, opts)
   local ok, key = pcall(task.await, core.key_parse, text, nil)
   if ok then
@@ -173,7 +174,8 @@ local function agent_keys(path)
   return out
 end
 
---- The keys to try, in order: configured ones that the agent has, the agent's others, then files. What cannot be used is
+--- The keys to try, in order: configured ones that the agent has, the agent's others, then files. What cannot be used
+--- is
 --- told to `note(label, reason)` and left out.
 ---@return sshlua.Identity[]
 function M.collect(opts, note)

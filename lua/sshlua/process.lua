@@ -1,4 +1,5 @@
---- Commands on a channel: starting one, its streams, its end. `exec` collects a whole run into a Result, `spawn` hands the
+--- Commands on a channel: starting one, its streams, its end. `exec` collects a whole run into a Result, `spawn`
+--- hands the
 --- streams to the script.
 
 local Result = require("sshlua.result").Result
@@ -19,7 +20,7 @@ local CLOSE_SECONDS = 2
 
 local function ignore() end
 
---- Starting -----------------------------------------------------------------------------------------------------------------
+--- Starting ---------------------------------------------------------------------------------------------------------
 
 --- Asks the server for each variable; returns those it refused.
 local function set_environment(ch, env)
@@ -65,7 +66,7 @@ local function start(session, cmd, opts)
   error(err, 0)
 end
 
---- Feeding ------------------------------------------------------------------------------------------------------------------
+--- Feeding ----------------------------------------------------------------------------------------------------------
 
 local function feed(ch, stdin)
   local kind = type(stdin)
@@ -97,7 +98,7 @@ local function feed_quietly(ch, stdin)
   error(err, 0)
 end
 
---- Collecting ---------------------------------------------------------------------------------------------------------------
+--- Collecting -------------------------------------------------------------------------------------------------------
 
 local function to_sink(sink)
   if sink == nil then return nil end
@@ -213,7 +214,7 @@ function M.exec(session, cmd, opts, level)
   }, exec, session, cmd, opts)
 end
 
---- Processes ------------------------------------------------------------------------------------------------------------------
+--- Processes --------------------------------------------------------------------------------------------------------
 
 ---@class sshlua.Process
 ---@field stdin sshlua.Writer

@@ -46,7 +46,7 @@ local function require_alive(self)
   if self.closed or not self.core:is_alive() then error(self:_lost(), 0) end
 end
 
---- Channels -----------------------------------------------------------------------------------------------------------------
+--- Channels ---------------------------------------------------------------------------------------------------------
 
 local function waiters(self)
   self.line = self.line or {}
@@ -83,7 +83,8 @@ local function open_once(self)
 end
 
 --- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
---- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours is
+--- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours
+--- is
 --- open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
 local TEST_AGAIN_AFTER = 64
@@ -140,7 +141,7 @@ function Session:_close_channel(ch)
   give_place(self)
 end
 
---- Verbs --------------------------------------------------------------------------------------------------------------------
+--- Verbs ------------------------------------------------------------------------------------------------------------
 
 local function with_defaults(self, opts)
   local env = self.target.opts.env

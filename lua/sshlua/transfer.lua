@@ -1,4 +1,5 @@
---- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name or not
+--- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name
+--- or not
 --- at all; sizes are compared before it does.
 
 local Result = require("sshlua.result").Result
