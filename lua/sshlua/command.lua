@@ -6,6 +6,17 @@ local quote = require("sshlua.quote")
 local M = {}
 
 --- What verbs that run a command take.
+---@class sshlua.CommandOptions
+---@field cwd? string directory to run in
+---@field env? table<string, string> what the server does not accept is exported in front of the command
+---@field stdin? string|fun(): string|nil bytes, a function that returns the next ones, or something with read
+---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
+---@field timeout? number seconds of wall time; raises kind timeout
+---@field idle? number seconds of silence; raises kind timeout
+---@field check? boolean false: a command that fails gives its Result instead of raising
+---@field safe? boolean the command changes nothing
+---@field sink? fun(bytes: string, stream: "stdout"|"stderr")|table gets all output as it comes
+---@field max_output? integer bytes of each stream that the Result keeps, default 8 MiB
 M.options = {
   cwd = "string", env = "table", stdin = "any", pty = "boolean|table", timeout = "seconds", idle = "seconds",
   check = "boolean", safe = "boolean", sink = "any", max_output = "number",
