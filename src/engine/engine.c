@@ -68,6 +68,26 @@ void sl_strand_remove(sl_strand *s) {
   s->engine = NULL;
 }
 
+void sl_strand_bury(sl_strand *s) {
+  sl_engine *e = s->engine;
+  sl_strand_remove(s);
+  if (!e) {
+    free(s);
+    return;
+  }
+  s->woken = false;
+  s->next = e->buried;
+  e->buried = s;
+}
+
+void sl_engine_free_buried(sl_engine *e) {
+  while (e->buried) {
+    sl_strand *s = e->buried;
+    e->buried = s->next;
+    free(s);
+  }
+}
+
 sl_strand *sl_strand_find(sl_engine *e, uint32_t id) {
   for (sl_strand *s = e->strands; s; s = s->next)
     if (s->raw && s->id == id) return s;
@@ -132,8 +152,10 @@ void sl_engine_kill(sl_engine *e) {
   sl_trim_forget(e);
   sl_job_remove(&e->job);
   lane_end(&e->lane, why);
-  for (sl_strand *s = e->strands; s; s = s->next)
+  for (sl_strand *s = e->strands, *next; s; s = next) {
+    next = s->next; /* ending its last operation may bury it */
     for (int i = 0; i < SL_LANES; i++) lane_end(&s->lanes[i], why);
+  }
   sl_wire_kill(&e->wire);
   while (e->strands) {
     sl_strand *s = e->strands;
@@ -145,4 +167,5 @@ void sl_engine_kill(sl_engine *e) {
   do rc = libssh2_session_free(e->raw);
   while (rc == LIBSSH2_ERROR_EAGAIN);
   e->raw = NULL;
+  sl_engine_free_buried(e);
 }

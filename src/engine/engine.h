@@ -57,7 +57,7 @@ struct sl_engine {
   sl_wire wire;
   const sl_engine_hooks *hooks;
   sl_lane lane;
-  sl_strand *strands;
+  sl_strand *strands, *buried;
   bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
   bool readable, wake_all, running, reported_lost;
   /* keepalive.c */
@@ -79,6 +79,9 @@ bool sl_engine_alive(const sl_engine *e);
 void sl_strand_add(sl_engine *e, sl_strand *s);
 void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw); /* the channel is open: its number is known */
 void sl_strand_remove(sl_strand *s);
+/* Removes a strand that the pump may stand on; free(s) follows when it does not. s begins its allocation. */
+void sl_strand_bury(sl_strand *s);
+void sl_engine_free_buried(sl_engine *e);
 sl_strand *sl_strand_find(sl_engine *e, uint32_t id);
 void sl_strand_wake(sl_strand *s);
 bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */

@@ -200,6 +200,7 @@ static void engine_run(sl_job *job) {
   report_lost(e);
   pause_unless_read(e);
   e->running = false;
+  sl_engine_free_buried(e);
   sl_trim_touch(e);
   if (again) sl_engine_queue(e);
 }

@@ -83,8 +83,8 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
 
 static void channel_forget(sl_channel *ch) {
   if (ch->box) *ch->box = NULL;
-  sl_strand_remove(&ch->strand);
-  free(ch);
+  ch->box = NULL;
+  sl_strand_bury(&ch->strand);
 }
 
 static int free_step(sl_op *op) {
@@ -180,8 +180,10 @@ static void open_drop(sl_op *op) {
 static void open_clean(sl_op *op) {
   sl_channel *ch = ((open_op *)op)->ch;
   if (!ch) return;
-  sl_strand_remove(&ch->strand);
-  free(ch);
+  if (ch->opened)
+    sl_strand_bury(&ch->strand);
+  else
+    free(ch);
 }
 
 static const sl_op_kind open_kind = {.name = "channel.open",
