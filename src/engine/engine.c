@@ -33,8 +33,7 @@ void sl_eop_submit(sl_eop *x) {
   sl_engine *e = x->engine;
   sl_op_append(&x->lane->head, &x->lane->tail, &x->op);
   if (x->strand) x->strand->woken = true;
-  if (e->wire.paused && e->wire.life == SL_WIRE_OPEN) sl_wire_pause(&e->wire, false);
-  sl_engine_queue(e);
+  sl_engine_queue(e); /* which watches the wire again if it was paused */
 }
 
 bool sl_eop_cancel_at_once(sl_op *op) {
@@ -150,6 +149,7 @@ void sl_engine_kill(sl_engine *e) {
   const sl_err *why = e->wire.err.kind ? &e->wire.err : &closed;
   sl_keepalive_stop(e);
   sl_trim_forget(e);
+  sl_rest_forget(e);
   sl_job_remove(&e->job);
   lane_end(&e->lane, why);
   for (sl_strand *s = e->strands, *next; s; s = next) {

@@ -65,6 +65,7 @@ struct sl_engine {
   uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
   unsigned keepalive_sent, keepalive_max, keepalive_owed;
   /* trim.c */
+  struct sl_rest *rest;
   struct sl_trim *trim;
   bool trim_pending;
 };
@@ -104,6 +105,10 @@ int sl_step_pointer(sl_engine *e, const void *result);
 void sl_keepalive_start(sl_engine *e, double interval, unsigned max); /* ServerAliveInterval, ServerAliveCountMax */
 void sl_keepalive_stop(sl_engine *e);
 bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? */
+
+void sl_rest_received(sl_engine *e, uint64_t bytes); /* that much came in one look at the wire */
+bool sl_rest_is_on(const sl_engine *e);              /* readers with little to deliver wait */
+void sl_rest_forget(sl_engine *e);
 
 void sl_trim_touch(sl_engine *e); /* it was busy: look at it again when it has been quiet for a while */
 void sl_trim_forget(sl_engine *e);

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef SL_LIBSSH2_STATIC
+#include "libssh2_priv.h"
+#endif
+
 #include "ssh/verbs.h"
 
 /* One fixed size for every read of a channel: after "again" libssh2 wants the same length, and it computes the
    window adjustment from it. */
-enum { READ_BYTES = 65536, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
+enum { READ_BYTES = 262144, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
 
 sl_channel *sl_channel_check(lua_State *L, int idx) {
   return sl_box_check(L, idx, SL_CHANNEL_CLASS);
@@ -240,9 +244,20 @@ static int read_either(read_op *x, bool err_first) {
   return rc; /* at the end only when both are */
 }
 
+/* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
+static bool wait_for_more(const sl_strand *s) {
+#ifdef SL_LIBSSH2_STATIC
+  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < READ_BYTES;
+#else
+  (void)s;
+  return false;
+#endif
+}
+
 static int read_step(sl_op *op) {
   read_op *x = (read_op *)op;
   sl_channel *ch = channel_of(op);
+  if (x->eop.engine->wire.life == SL_WIRE_OPEN && wait_for_more(x->eop.strand)) return sl_step_again();
   if (!x->buf && !(x->buf = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ch->err_turn = x->any && !ch->err_turn;
   int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
