@@ -150,12 +150,12 @@ function Session:auth_state() end
 local Channel = {}
 
 --- A channel of type "session". Opens of one session go one after the other.
----@param window integer|nil bytes the server may send ahead: 65,536 to 1 GiB, default 2 MiB
+---@param window integer|nil bytes the server may send ahead: 256 KiB to 1 GiB, default 2 MiB
 ---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel) kind channel, name SSH_OPEN_FAILURE: refused
 ---@return sshlua.core.Op
 function Session:open_channel(window, done) end
 
---- What has come of one stream, at most 65,536 bytes; nil at its end. Read both streams: they share one window.
+--- What has come of one stream, at most 256 KiB; nil at its end. Read both streams: they share one window.
 ---@param stream 0|1 stdout, stderr
 ---@param done fun(err: sshlua.CoreError?, bytes: string?, stream: integer?)
 ---@return sshlua.core.Op
