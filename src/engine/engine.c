@@ -63,8 +63,10 @@ void sl_strand_remove(sl_strand *s) {
   if (!s->link) return;
   *s->link = s->next;
   if (s->next) s->next->link = s->link;
+  sl_engine *e = s->engine;
   s->link = NULL;
   s->engine = NULL;
+  sl_strand_detached(e);
 }
 
 void sl_strand_bury(sl_strand *s) {

@@ -80,6 +80,7 @@ bool sl_engine_alive(const sl_engine *e);
 void sl_strand_add(sl_engine *e, sl_strand *s);
 void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw); /* the channel is open: its number is known */
 void sl_strand_remove(sl_strand *s);
+void sl_strand_detached(sl_engine *e); /* a strand has gone: is there still one to receive through? */
 /* Removes a strand that the pump may stand on; free(s) follows when it does not. s begins its allocation. */
 void sl_strand_bury(sl_strand *s);
 void sl_engine_free_buried(sl_engine *e);

@@ -46,8 +46,7 @@ static bool rekeying(const sl_engine *e) {
   return true;
 }
 
-/* libssh2 can only be made to receive through a channel; until there is one, operations read themselves. */
-void sl_engine_pumped(sl_engine *e) { (void)e; }
+void sl_engine_pumped(sl_engine *e) { (void)e; } /* when there is a channel, see sl_strand_attach */
 
 static int receive_packets(sl_engine *e) {
   char none[1];
