@@ -316,10 +316,33 @@ typedef struct write_op {
   size_t len, done;
 } write_op;
 
+/* libssh2 goes on sending to a channel that the server has closed, whose window nobody opens again. */
+static bool peer_has_closed(LIBSSH2_CHANNEL *raw) {
+#ifdef SL_LIBSSH2_STATIC
+  return raw->remote.close;
+#else
+  return libssh2_channel_eof(raw) && libssh2_channel_wait_closed(raw) == 0;
+#endif
+}
+
+/* Output is not sent into a wire that is lost, although libssh2 would take it. */
+static int refuse_lost(sl_op *op) {
+  const sl_wire *w = &((sl_eop *)op)->engine->wire;
+  if (w->life == SL_WIRE_OPEN) return 0;
+  op->err = w->err;
+  return LIBSSH2_ERROR_CHANNEL_CLOSED;
+}
+
 /* After "again" the next call must have the same bytes, so an abandoned write stops between calls only. */
 static int write_step(sl_op *op) {
   write_op *x = (write_op *)op;
   sl_engine *e = x->eop.engine;
+  int rc = refuse_lost(op);
+  if (rc < 0) return rc;
+  if (peer_has_closed(x->eop.strand->raw)) {
+    sl_err_set(&op->err, SL_CHANNEL, "EPIPE", 0, "the command has ended and takes no more input");
+    return LIBSSH2_ERROR_CHANNEL_CLOSED;
+  }
   while (x->done < x->len && !(op->abandoned && !x->eop.said)) {
     if (!x->eop.said && sl_buf_len(&e->wire.out) > SL_WIRE_HIGH_WATER) {
       x->eop.strand->woken = true;
@@ -327,12 +350,12 @@ static int write_step(sl_op *op) {
     }
     size_t n = x->len - x->done;
     x->eop.said = true; /* libssh2 may hold this chunk */
-    ssize_t rc = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
-                                          n > WRITE_CHUNK ? WRITE_CHUNK : n);
-    if (rc < 0) return (int)rc;
-    if (rc == 0) return sl_step_again();
+    ssize_t sent = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
+                                            n > WRITE_CHUNK ? WRITE_CHUNK : n);
+    if (sent < 0) return (int)sent;
+    if (sent == 0) return sl_step_again();
     x->eop.said = false;
-    x->done += (size_t)rc;
+    x->done += (size_t)sent;
   }
   return 0;
 }
@@ -354,7 +377,12 @@ static int l_write(lua_State *L) {
   return 1;
 }
 
-static int eof_step(sl_op *op) { return libssh2_channel_send_eof(((sl_eop *)op)->strand->raw); }
+static int eof_step(sl_op *op) {
+  LIBSSH2_CHANNEL *raw = ((sl_eop *)op)->strand->raw;
+  int rc = refuse_lost(op);
+  if (rc < 0 || peer_has_closed(raw)) return rc; /* a command that has ended needs no end of input */
+  return libssh2_channel_send_eof(raw);
+}
 
 static const sl_op_kind eof_kind = {
     .name = "channel.eof", .step = eof_step, .cancel = sl_eop_cancel};
