@@ -118,6 +118,8 @@ static void end_lane(sl_lane *lane) {
    the server has closed its side too. */
 static void channel_release(sl_channel *ch) {
   if (ch->closing) return;
+  sl_buf_free(&ch->unread[0]);
+  sl_buf_free(&ch->unread[1]);
   ch->closing = true;
   if (ch->box) *ch->box = NULL;
   ch->box = NULL;
@@ -227,8 +229,22 @@ typedef struct read_op {
   bool any; /* both streams */
 } read_op;
 
+static bool read_unread(read_op *x, int stream) {
+  sl_buf *unread = &((sl_channel *)x->eop.strand)->unread[stream];
+  size_t n = sl_buf_len(unread);
+  if (n == 0) return false;
+  if (n > READ_BYTES) n = READ_BYTES;
+  memcpy(x->buf, sl_buf_head(unread), n);
+  sl_buf_take(unread, n);
+  if (sl_buf_len(unread) == 0) sl_buf_free(unread);
+  x->stream = stream;
+  x->len = n;
+  return true;
+}
+
 /* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
 static int read_stream(read_op *x, int stream) {
+  if (read_unread(x, stream)) return 1;
   ssize_t n = libssh2_channel_read_ex(x->eop.strand->raw, stream, x->buf, READ_BYTES);
   if (n < 0) return (int)n;
   x->stream = stream;
@@ -279,11 +295,19 @@ static int read_push(sl_op *op, lua_State *L) {
   return 2;
 }
 
+/* Cancelled between the bytes' coming and their delivery: the next read has them. */
+static void read_drop(sl_op *op) {
+  const read_op *x = (const read_op *)op;
+  sl_channel *ch = x->len ? sl_op_kept_object(op) : NULL;
+  if (ch) (void)sl_buf_append(&ch->unread[x->stream], x->buf, x->len);
+}
+
 static void read_clean(sl_op *op) { free(((read_op *)op)->buf); }
 
 static const sl_op_kind read_kind = {.name = "channel.read",
                                      .step = read_step,
                                      .push = read_push,
+                                     .drop = read_drop,
                                      .cancel = sl_eop_cancel_at_once,
                                      .clean = read_clean};
 
@@ -312,7 +336,7 @@ static int l_read_any(lua_State *L) { return start_read(L, SL_LANE_IN, 0, true, 
 
 typedef struct write_op {
   sl_eop eop;
-  const char *data; /* anchored by keep_ref; the same bytes until libssh2 took them */
+  const char *data; /* anchored with the channel by keep_ref; the same bytes until libssh2 took them */
   size_t len, done;
 } write_op;
 
@@ -372,7 +396,12 @@ static int l_write(lua_State *L) {
   write_op *x = sl_channel_op(L, ch, SL_LANE_OUT, &write_kind, sizeof *x);
   x->data = data;
   x->len = len;
-  sl_op_start(L, &x->eop.op, 3, 2);
+  lua_createtable(L, 2, 0);
+  for (int i = 1; i <= 2; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i);
+  }
+  sl_op_start(L, &x->eop.op, 3, lua_gettop(L));
   sl_eop_submit(&x->eop);
   return 1;
 }

@@ -20,6 +20,7 @@ typedef struct sl_channel {
   bool opened, closing;
   sl_exit exit;
   bool err_turn; /* read_any looks at stderr first */
+  sl_buf unread[2]; /* by stream: what a read brought that was then cancelled */
 } sl_channel;
 
 sl_channel *sl_channel_check(lua_State *L, int idx); /* raises when closed or its session is */
