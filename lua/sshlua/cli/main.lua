@@ -21,7 +21,7 @@ local function flush_output(program, code)
   return 1
 end
 
---- Running Lua code -------------------------------------------------------------------------------------------------------
+--- Running Lua code ---------------------------------------------------------------------------------------------------
 
 local function stop(...) return require("sshlua.cli.report").stop(...) end
 
@@ -90,7 +90,7 @@ local function run_command(program, o, argv)
   return require(o.command).run({ unpack(argv, o.operand + 1) }, program)
 end
 
---- The root task ----------------------------------------------------------------------------------------------------------
+--- The root task ------------------------------------------------------------------------------------------------------
 
 local function set_up_events(program, o)
   if (o.verbosity == 0 and not o.events) or not program.find("sshlua.log") then return end
@@ -160,8 +160,9 @@ end
 
 --- The table `arg`: the script is 0, what stands before it is negative.
 local function set_arg(argv, zero)
-  arg = {} -- luacheck: ignore 121
-  for i = 0, #argv do arg[i - zero] = argv[i] end
+  local t = {}
+  for i = 0, #argv do t[i - zero] = argv[i] end
+  arg = t -- luacheck: ignore 121
 end
 
 --- The name of the command's module, or nil and perhaps a message.
