@@ -118,16 +118,6 @@ local function run_root(program, o, argv, task)
   return ok, result, frames or {}
 end
 
---- The loop still holds what cannot be stopped, a name server that does not answer: nobody waits for that.
-local function is_stuck()
-  local core = require("sshlua.core")
-  for _ = 1, 3 do
-    core.step()
-    if core.stats().ops == 0 then return false end
-  end
-  return true
-end
-
 local function exit_code(o, signals, ok, result, frames)
   if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
   if not ok then
@@ -153,9 +143,7 @@ local function run(program, o, argv)
   end
   local ok, result, frames = run_root(program, o, argv, task)
   signals.settle(program)
-  local code = flush_output(program, exit_code(o, signals, ok, result, frames))
-  if is_stuck() then program.leave(code) end
-  return code
+  return flush_output(program, exit_code(o, signals, ok, result, frames))
 end
 
 --- The table `arg`: the script is 0, what stands before it is negative.
