@@ -26,7 +26,10 @@ M.options = {
 ---@param cmd string|(string|number)[]
 ---@return string
 function M.text(cmd, level)
-  if type(cmd) == "table" then return quote.argv(cmd) end
+  if type(cmd) == "table" then
+    local text = quote.argv(cmd, level + 1)
+    return text
+  end
   if type(cmd) ~= "string" then
     errors.usage(level + 1, "command: string or argument vector expected, got %s", type(cmd))
   end
@@ -41,7 +44,7 @@ end
 ---@param exported? table<string, string>
 function M.wrap(text, cwd, exported)
   local front = exported and next(exported) and quote.env_prefix(exported) or ""
-  if cwd then front = front .. "cd " .. quote.quote(cwd) .. " || exit; " end
+  if cwd then front = front .. "cd -- " .. quote.quote(cwd) .. " || exit; " end
   return front .. text
 end
 
