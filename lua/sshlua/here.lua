@@ -76,8 +76,10 @@ local function run(cmd, opts)
   if not ok then
     child:kill("TERM")
     if errors.is(code, "cancelled") then
-      local partial = Result.new({ host = "localhost", cmd = cmd, stdout = out.stdout, stderr = out.stderr, err = code })
-      code = errors.new({ kind = "cancelled", message = code.message, result = partial, cancelled_by = code.cancelled_by or code })
+      code = errors.new({
+        kind = "cancelled", message = code.message, cancelled_by = code.cancelled_by or code,
+        result = Result.new({ host = "localhost", cmd = cmd, stdout = out.stdout, stderr = out.stderr, err = code }),
+      })
     end
     error(code, 0)
   end

@@ -121,12 +121,15 @@ end
 
 local function learn(target, files, name, port, blob)
   if not files[1] then return end
-  local line, err = core.known_hosts_line(name, port, blob, target.opts.hash_known_hosts or false)
-  if line then
-    local ok
-    ok, err = core.known_hosts_append(files[1], line)
-    if ok then return end
+  local hashed = target.opts.hash_known_hosts or false
+  local ok, err
+  for try = 1, 50 do -- another process may hold the lock; ours must not block the loop for it
+    ok, err = core.known_hosts_learn(files[1], name, port, blob, hashed, 0)
+    if ok or err.kind ~= "timeout" or try == 50 then break end
+    scope.sleep(0.1)
   end
+  if ok then return end
+  if err.kind == "hostkey" then errors.raise(errors.from(err, { host = target.name, phase = "hostkey" })) end
   -- As in ssh: the connection goes on, the next one will ask again.
   log.emit(1, target.name, "known_hosts.not_written", { reason = err.message })
 end
@@ -181,8 +184,10 @@ function M.verify(target, blob)
     log.emit(1, target.name, "hostkey", { type = core.key_type(blob), fingerprint = fingerprint })
   end
   if opts.verify_host_key then
-    local key = { type = core.key_type(blob), fingerprint = fingerprint, blob = blob, host = target.name,
-      hostname = target.hostname, port = target.port }
+    local key = {
+      type = core.key_type(blob), fingerprint = fingerprint, blob = blob, host = target.name,
+      hostname = target.hostname, port = target.port,
+    }
     if opts.verify_host_key(key) ~= true then
       refuse(target, "unknown", ("verify_host_key did not accept %s"):format(fingerprint))
     end

@@ -28,7 +28,7 @@ function M.new(expression, opts, level)
     for i, name in ipairs(expression) do list[i] = host.new(name, opts, level) end
   else
     if type(expression) ~= "string" then errors.usage(level, "host expression expected, got %s", type(expression)) end
-    for i, h in ipairs(hostset.expand(expression)) do
+    for i, h in ipairs(hostset.expand(expression, { level = level })) do
       list[i] = host.new(h.name, options.merge(opts, { user = h.user, port = h.port }), level)
     end
   end

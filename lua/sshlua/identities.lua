@@ -110,7 +110,8 @@ end
 local function from_text(text, label, path, opts)
   local ok, key = pcall(task.await, core.key_parse, text, nil)
   if ok then
-    return { label = label, blob = key:blob(), key = function() return key end, ready = not key:is_slow() and key or nil }
+    local ready = not key:is_slow() and key or nil
+    return { label = label, blob = key:blob(), key = function() return key end, ready = ready }
   end
   if not (errors.is(key) and key.name == "NEED_PASSPHRASE") then error(key_error(label, key), 0) end
   local load = once(function()

@@ -60,7 +60,8 @@ function M.check(opts, spec, level)
   for name, value in pairs(opts) do
     local wanted = spec[name]
     if type(name) ~= "string" or not wanted then
-      errors.usage(level + 1, "unknown option '%s'%s", tostring(name), type(name) == "string" and suggestion(name, spec) or "")
+      local hint = type(name) == "string" and suggestion(name, spec) or ""
+      errors.usage(level + 1, "unknown option '%s'%s", tostring(name), hint)
     end
     if not fits(value, wanted) then
       errors.usage(level + 1, "option '%s': %s expected, got %s", name, (wanted:gsub("|", " or ")),

@@ -127,7 +127,9 @@ local function collector(limit, sink)
 end
 
 local function drain(ch, opts, out)
-  local idle = opts.idle and { seconds = opts.idle, phase = "command", message = ("no output for %g s"):format(opts.idle) }
+  local idle = opts.idle and {
+    seconds = opts.idle, phase = "command", message = ("no output for %g s"):format(opts.idle),
+  }
   while true do
     local bytes, which
     if idle then
@@ -198,9 +200,11 @@ local function exec(session, cmd, opts)
     return interrupted(session, cmd, out, before, session:_lost())
   end
   if log.wants(2) then
-    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = ("%.4f"):format(core.now() - before) })
+    local seconds = ("%.4f"):format(core.now() - before)
+    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = seconds })
   end
-  return result_of(session, cmd, out, before, { code = code, signal = signal, signal_message = message ~= "" and message or nil })
+  if message == "" then message = nil end
+  return result_of(session, cmd, out, before, { code = code, signal = signal, signal_message = message })
 end
 
 --- Runs a command to its end and returns its Result; see Session.exec.

@@ -102,52 +102,56 @@ function M.sh(fmt, ...)
 end
 
 --- Length of a vector that may have holes: a nil in the middle must be an error, not an end.
-local function vector_length(list)
+local function vector_length(list, level)
   local n = 0
   for k in pairs(list) do
     if type(k) == "number" and k >= 1 and k == math.floor(k) then
       if k > n then n = k end
     elseif k ~= "n" then
-      usage(3, "argv: key %s in an argument vector; a list is expected",
+      usage(level + 1, "argv: key %s in an argument vector; a list is expected",
         type(k) == "string" and ("%q"):format(errors.excerpt(k, 40)) or tostring(k))
     end
   end
   local given = list.n -- table.pack's count also shows a nil at the end
   if given == nil then return n end
   if type(given) ~= "number" or given < n or given ~= math.floor(given) then
-    usage(3, "argv: n = %s is not the length of the list", tostring(given))
+    usage(level + 1, "argv: n = %s is not the length of the list", tostring(given))
   end
   return given
 end
 
 --- An argument vector as a line of shell.
 ---@param list (string|number)[] at least one; `n` as table.pack sets it is honoured
+---@param level? integer whose line is blamed, as in error(); default 1, the caller's
 ---@return string
-function M.argv(list)
-  if type(list) ~= "table" then usage(2, "argv: a list expected, got %s", type(list)) end
-  local n, out = vector_length(list), {}
-  if n == 0 then usage(2, "argv: the argument vector is empty") end
+function M.argv(list, level)
+  level = level or 1
+  if type(list) ~= "table" then usage(level + 1, "argv: a list expected, got %s", type(list)) end
+  local n, out = vector_length(list, level + 1), {}
+  if n == 0 then usage(level + 1, "argv: the argument vector is empty") end
   for i = 1, n do
     local text, problem = text_of(list[i])
-    if not text then usage(2, "argv: argument %d %s", i, problem) end
+    if not text then usage(level + 1, "argv: argument %d %s", i, problem) end
     out[i] = word(text)
   end
-  if list[1] == "" then usage(2, "argv: argument 1, the command, is empty") end
+  if list[1] == "" then usage(level + 1, "argv: argument 1, the command, is empty") end
   return table.concat(out, " ")
 end
 
 --- Environment variables as text to put before a command: "export A='b' C='d'; ", sorted by name, "" when
 --- there are none. Never for secrets: a command line can be read by others on the host.
 ---@param env? table<string, string|number>
+---@param level? integer as for argv
 ---@return string
-function M.env_prefix(env)
+function M.env_prefix(env, level)
+  level = level or 1
   if env == nil then return "" end
-  if type(env) ~= "table" then usage(2, "env: a table expected, got %s", type(env)) end
+  if type(env) ~= "table" then usage(level + 1, "env: a table expected, got %s", type(env)) end
   local names = {}
   for name in pairs(env) do
-    if type(name) ~= "string" then usage(2, "env: a %s as name; a string is expected", type(name)) end
+    if type(name) ~= "string" then usage(level + 1, "env: a %s as name; a string is expected", type(name)) end
     if not name:find("^[A-Za-z_][A-Za-z0-9_]*$") then
-      usage(2, 'env: "%s" is no name for a variable', errors.excerpt(name, 60))
+      usage(level + 1, 'env: "%s" is no name for a variable', errors.excerpt(name, 60))
     end
     names[#names + 1] = name
   end
@@ -156,7 +160,7 @@ function M.env_prefix(env)
   local out = { "export" }
   for _, name in ipairs(names) do
     local text, problem = text_of(env[name])
-    if not text then usage(2, "env: %s %s", name, problem) end
+    if not text then usage(level + 1, "env: %s %s", name, problem) end
     out[#out + 1] = name .. "=" .. in_quotes(text)
   end
   return table.concat(out, " ") .. "; "

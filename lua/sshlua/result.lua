@@ -145,4 +145,4 @@ function Result:problem()
   return failure(self)
 end
 
-return { Result = Result, Results = require "sshlua.results" }
+return { Result = Result }

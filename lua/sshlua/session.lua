@@ -152,7 +152,7 @@ end
 --- Runs a command to its end. A string is shell, a table an argument vector. Raises kind exit or signal when it fails,
 --- unless check = false; timeout, idle and lost connections raise with what came so far in err.result.
 ---@param cmd string|(string|number)[]
----@param opts? { cwd?: string, env?: table<string, string>, stdin?: string|function|table, pty?: boolean|table, timeout?: number, idle?: number, check?: boolean, safe?: boolean, sink?: function|table, max_output?: integer }
+---@param opts? sshlua.CommandOptions
 ---@return sshlua.Result
 function Session:exec(cmd, opts)
   opts = with_defaults(self, options.check(opts, command.options, 2))
@@ -197,7 +197,9 @@ function Session:abort()
 end
 session_mt.__close = Session.close
 
-function session_mt:__tostring() return ("sshlua.Session: %s%s"):format(self.name, self.closed and " (closed)" or "") end
+function session_mt:__tostring()
+  return ("sshlua.Session: %s%s"):format(self.name, self.closed and " (closed)" or "")
+end
 
 M.now = core.now
 

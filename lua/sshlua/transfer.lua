@@ -43,7 +43,9 @@ end
 local function octal(mode)
   if mode == nil then return nil end
   local text = type(mode) == "number" and ("%o"):format(mode) or mode
-  if not text:find("^[0-7]?[0-7][0-7][0-7]$") then errors.usage(4, "option 'mode': octal digits expected, got %s", text) end
+  if not text:find("^[0-7]?[0-7][0-7][0-7]$") then
+    errors.usage(4, "option 'mode': octal digits expected, got %s", text)
+  end
   return text
 end
 
@@ -51,7 +53,8 @@ end
 local function receive_script(name, size, mode)
   return quote.sh("t=%s; ", name)
     .. [[umask 077; n="$t.sshlua.$$"; trap 'rm -f "$n"' EXIT; cat > "$n" || exit; ]]
-    .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || { echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size, size)
+    .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || ]]):format(size)
+    .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
     .. ("chmod %s \"$n\" || exit; "):format(mode)
     .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
 end
@@ -78,7 +81,8 @@ function M.put(host, from, to, opts)
 end
 
 local function send_script(name)
-  return quote.sh([[f=%s; [ -f "$f" ] || { echo "$f: no such regular file" >&2; exit 1; }; wc -c < "$f" >&2; cat "$f"]], name)
+  return quote.sh("f=%s; ", name)
+    .. [[[ -f "$f" ] || { echo "$f: no such regular file" >&2; exit 1; }; wc -c < "$f" >&2; cat "$f"]]
 end
 
 ---@param host sshlua.Host

@@ -147,6 +147,32 @@ describe("argv", function()
     fails("is not the length of the list", quote.argv, { "ls", n = "2" })
   end)
 
+  it("blames the caller's line, or the one of the level asked for", function()
+    local function inner(level)
+      local text = quote.argv({}, level)
+      return text
+    end
+    local function middle(level)
+      local text = inner(level)
+      return text
+    end
+    local line = debug.getinfo(1, "l").currentline
+    fails(":" .. line - 7 .. ": argv: the argument vector is empty", middle, 1)
+    fails(":" .. line - 3 .. ": argv: the argument vector is empty", middle, 2)
+    local function env(level)
+      local text = quote.env_prefix({ ["-"] = 1 }, level)
+      return text
+    end
+    fails(":" .. line + 4 .. ": env:", env)
+    fails(":" .. line + 8 .. ": env:", function() env(2) end)
+    local function holes(level)
+      local text = quote.argv({ x = 1 }, level)
+      return text
+    end
+    fails(":" .. line + 10 .. ": argv: key", holes)
+    fails(":" .. line + 14 .. ": argv: key", function() holes(2) end)
+  end)
+
   it("runs the command it was given and nothing else", function()
     local list = random_list()
     table.insert(list, 1, "printf")

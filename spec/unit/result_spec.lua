@@ -1,8 +1,7 @@
 local text_core = require "spec.support.text_core"
 local errors = require "sshlua.errors"
-local result = require "sshlua.result"
-
-local Result, Results = result.Result, result.Results
+local Result = require("sshlua.result").Result
+local Results = require "sshlua.results"
 
 local function catch(fn, ...)
   local good, e = pcall(fn, ...)

@@ -1,4 +1,4 @@
-/* A byte queue: append at the end, take from the front. Memory is given back when it runs empty. */
+/* A byte queue: append at the end, take from the front. Memory stays until it is freed. */
 #ifndef SL_BUF_H
 #define SL_BUF_H
 

@@ -124,23 +124,16 @@ static int fail_type(writer *w, const frame *f) {
 /* ---- strings and numbers */
 
 static void put_escape(writer *w, uint32_t cp) {
+  static const char special[] = "\"\\\n\r\t", letters[] = "\"\\nrt";
+  const char *at = cp > 0 && cp < 0x80 ? strchr(special, (int)cp) : NULL;
   char text[16];
-  const char *short_form = cp == '"'    ? "\\\""
-                           : cp == '\\' ? "\\\\"
-                           : cp == '\n' ? "\\n"
-                           : cp == '\r' ? "\\r"
-                           : cp == '\t' ? "\\t"
-                                        : NULL;
-  if (short_form) {
-    put(w, short_form, 2);
-    return;
-  }
-  if (cp >= 0x10000) {
+  if (at)
+    snprintf(text, sizeof text, "\\%c", letters[at - special]);
+  else if (cp < 0x10000)
+    snprintf(text, sizeof text, "\\u%04x", (unsigned)cp);
+  else
     snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xd800u + ((cp - 0x10000u) >> 10),
              0xdc00u + ((cp - 0x10000u) & 0x3ffu));
-  } else {
-    snprintf(text, sizeof text, "\\u%04x", (unsigned)cp);
-  }
   put_text(w, text);
 }
 

@@ -33,8 +33,7 @@ void sl_eop_submit(sl_eop *x) {
   sl_engine *e = x->engine;
   sl_op_append(&x->lane->head, &x->lane->tail, &x->op);
   if (x->strand) x->strand->woken = true;
-  if (e->wire.paused && e->wire.life == SL_WIRE_OPEN) sl_wire_pause(&e->wire, false);
-  sl_engine_queue(e);
+  sl_engine_queue(e); /* which watches the wire again if it was paused */
 }
 
 bool sl_eop_cancel_at_once(sl_op *op) {
@@ -64,8 +63,30 @@ void sl_strand_remove(sl_strand *s) {
   if (!s->link) return;
   *s->link = s->next;
   if (s->next) s->next->link = s->link;
+  sl_engine *e = s->engine;
   s->link = NULL;
   s->engine = NULL;
+  sl_strand_detached(e);
+}
+
+void sl_strand_bury(sl_strand *s) {
+  sl_engine *e = s->engine;
+  sl_strand_remove(s);
+  if (!e) {
+    free(s);
+    return;
+  }
+  s->woken = false;
+  s->next = e->buried;
+  e->buried = s;
+}
+
+void sl_engine_free_buried(sl_engine *e) {
+  while (e->buried) {
+    sl_strand *s = e->buried;
+    e->buried = s->next;
+    free(s);
+  }
 }
 
 sl_strand *sl_strand_find(sl_engine *e, uint32_t id) {
@@ -130,10 +151,13 @@ void sl_engine_kill(sl_engine *e) {
   const sl_err *why = e->wire.err.kind ? &e->wire.err : &closed;
   sl_keepalive_stop(e);
   sl_trim_forget(e);
+  sl_rest_forget(e);
   sl_job_remove(&e->job);
   lane_end(&e->lane, why);
-  for (sl_strand *s = e->strands; s; s = s->next)
+  for (sl_strand *s = e->strands, *next; s; s = next) {
+    next = s->next; /* ending its last operation may bury it */
     for (int i = 0; i < SL_LANES; i++) lane_end(&s->lanes[i], why);
+  }
   sl_wire_kill(&e->wire);
   while (e->strands) {
     sl_strand *s = e->strands;
@@ -145,4 +169,5 @@ void sl_engine_kill(sl_engine *e) {
   do rc = libssh2_session_free(e->raw);
   while (rc == LIBSSH2_ERROR_EAGAIN);
   e->raw = NULL;
+  sl_engine_free_buried(e);
 }

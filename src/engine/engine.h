@@ -57,7 +57,7 @@ struct sl_engine {
   sl_wire wire;
   const sl_engine_hooks *hooks;
   sl_lane lane;
-  sl_strand *strands;
+  sl_strand *strands, *buried;
   bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
   bool readable, wake_all, running, reported_lost;
   /* keepalive.c */
@@ -65,6 +65,7 @@ struct sl_engine {
   uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
   unsigned keepalive_sent, keepalive_max, keepalive_owed;
   /* trim.c */
+  struct sl_rest *rest;
   struct sl_trim *trim;
   bool trim_pending;
 };
@@ -79,6 +80,10 @@ bool sl_engine_alive(const sl_engine *e);
 void sl_strand_add(sl_engine *e, sl_strand *s);
 void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw); /* the channel is open: its number is known */
 void sl_strand_remove(sl_strand *s);
+void sl_strand_detached(sl_engine *e); /* a strand has gone: is there still one to receive through? */
+/* Removes a strand that the pump may stand on; free(s) follows when it does not. s begins its allocation. */
+void sl_strand_bury(sl_strand *s);
+void sl_engine_free_buried(sl_engine *e);
 sl_strand *sl_strand_find(sl_engine *e, uint32_t id);
 void sl_strand_wake(sl_strand *s);
 bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */
@@ -101,6 +106,10 @@ int sl_step_pointer(sl_engine *e, const void *result);
 void sl_keepalive_start(sl_engine *e, double interval, unsigned max); /* ServerAliveInterval, ServerAliveCountMax */
 void sl_keepalive_stop(sl_engine *e);
 bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? */
+
+void sl_rest_received(sl_engine *e, uint64_t bytes); /* that much came in one look at the wire */
+bool sl_rest_is_on(const sl_engine *e);              /* readers with little to deliver wait */
+void sl_rest_forget(sl_engine *e);
 
 void sl_trim_touch(sl_engine *e); /* it was busy: look at it again when it has been quiet for a while */
 void sl_trim_forget(sl_engine *e);

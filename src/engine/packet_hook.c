@@ -41,10 +41,25 @@ void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw) {
   s->id = raw->local.id;
 }
 
+void sl_strand_detached(sl_engine *e) { (void)e; }
+
 #else
 
 #include "engine/engine.h"
 
-void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw) { s->raw = raw; }
+/* libssh2 can be made to receive only through a channel: the pump works while there is one, and operations read for
+   themselves while there is none. */
+void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw) {
+  s->raw = raw;
+  s->engine->pumped = true;
+  s->engine->wire.gate_open = false;
+}
+
+void sl_strand_detached(sl_engine *e) {
+  for (const sl_strand *s = e->strands; s; s = s->next)
+    if (s->raw) return;
+  e->pumped = false;
+  e->wire.gate_open = true;
+}
 
 #endif

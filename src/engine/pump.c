@@ -46,8 +46,7 @@ static bool rekeying(const sl_engine *e) {
   return true;
 }
 
-/* libssh2 can only be made to receive through a channel; until there is one, operations read themselves. */
-void sl_engine_pumped(sl_engine *e) { (void)e; }
+void sl_engine_pumped(sl_engine *e) { (void)e; } /* when there is a channel, see sl_strand_attach */
 
 static int receive_packets(sl_engine *e) {
   char none[1];
@@ -73,11 +72,13 @@ static void engine_failed(sl_engine *e, int rc) {
 
 static void drain_wire(sl_engine *e) {
   bool before = rekeying(e);
+  uint64_t received = e->wire.received;
   e->wire.gate_open = true;
   int rc = receive_packets(e);
   e->wire.gate_open = false;
   if (before || rekeying(e)) e->wake_all = true;
   if (rc != LIBSSH2_ERROR_EAGAIN && e->wire.life == SL_WIRE_OPEN) engine_failed(e, rc);
+  if (e->wire.authenticated) sl_rest_received(e, e->wire.received - received);
 }
 
 /* --- stepping ----------------------------------------------------------------------------------------- */
@@ -200,6 +201,7 @@ static void engine_run(sl_job *job) {
   report_lost(e);
   pause_unless_read(e);
   e->running = false;
+  sl_engine_free_buried(e);
   sl_trim_touch(e);
   if (again) sl_engine_queue(e);
 }

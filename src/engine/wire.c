@@ -39,10 +39,12 @@ static ssize_t wire_protocol(sl_wire *w, const char *message) {
 }
 
 static ssize_t transport_recv(sl_wire *w, void *buf, size_t len) {
+  if (w->dry) return -EAGAIN;
   if (w->budget == 0) return -EAGAIN; /* the rest is still with the kernel, which will tell us again */
   ssize_t n = w->transport->recv(w, buf, len);
   if (n == -EAGAIN) return n;
   if (n <= 0) return wire_lost(w, (int)n);
+  w->dry = (size_t)n < len;
   w->received += (uint64_t)n;
   w->budget -= (size_t)n < w->budget ? (size_t)n : w->budget;
   if (!w->authenticated && w->received > BEFORE_AUTH_MAX)
@@ -132,7 +134,6 @@ void sl_wire_flush(sl_wire *w) {
     w->sent += (uint64_t)n;
     sl_buf_take(&w->out, (size_t)n);
   }
-  if (sl_buf_len(&w->out) == 0) sl_buf_free(&w->out);
   bool want = w->life == SL_WIRE_OPEN && sl_buf_len(&w->out) > 0;
   if (want == w->want_write || !w->transport) return;
   w->want_write = want;

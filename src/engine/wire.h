@@ -34,6 +34,7 @@ struct sl_wire {
   void *below; /* the transport's own */
   sl_wire_life life;
   bool gate_open, greeted, authenticated, want_write, paused; /* paused: nobody would take what comes */
+  bool dry; /* the last receive got less than it asked for: nothing is there until the poll says so */
   sl_buf out, greeting;
   size_t greeting_scan; /* bytes of the greeting that hold no line end */
   size_t budget;        /* bytes that may still be received in this turn */

@@ -61,7 +61,10 @@ static const sl_transport uv_transport = {.recv = uv_wire_recv,
 
 static void uv_wire_ready(sl_watch *watch, int events) {
   sl_engine *e = watch->owner;
-  if (events & UV_READABLE) e->readable = true;
+  if (events & UV_READABLE) {
+    e->readable = true;
+    e->wire.dry = false;
+  }
   sl_engine_queue(e);
 }
 

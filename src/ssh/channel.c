@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef SL_LIBSSH2_STATIC
+#include "libssh2_priv.h"
+#endif
+
 #include "ssh/verbs.h"
 
 /* One fixed size for every read of a channel: after "again" libssh2 wants the same length, and it computes the
    window adjustment from it. */
-enum { READ_BYTES = 65536, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
+enum { READ_BYTES = 262144, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
 
 sl_channel *sl_channel_check(lua_State *L, int idx) {
   return sl_box_check(L, idx, SL_CHANNEL_CLASS);
@@ -32,19 +36,19 @@ static void copy_text(char *to, size_t size, sl_span from) {
 }
 
 /* RFC 4254 6.10. A second status or signal changes nothing. */
-static void channel_exit(sl_channel *ch, const unsigned char *data, size_t len) {
+static void channel_exit(sl_exit *x, const unsigned char *data, size_t len) {
   sl_reader r = sl_reader_of(data + 5, len - 5);
   sl_span type, name, message;
   uint8_t flag;
-  if (ch->has_status || ch->has_signal) return;
+  if (x->has_status || x->has_signal) return;
   if (!sl_get_string(&r, &type) || !sl_get_u8(&r, &flag)) return; /* want reply: false */
   if (sl_span_is(type, "exit-status")) {
-    ch->has_status = sl_get_u32(&r, &ch->status);
+    x->has_status = sl_get_u32(&r, &x->status);
   } else if (sl_span_is(type, "exit-signal") && sl_get_string(&r, &name)) {
-    copy_text(ch->signal, sizeof ch->signal, name);
-    ch->core_dumped = sl_get_u8(&r, &flag) && flag;
-    if (sl_get_string(&r, &message)) copy_text(ch->message, sizeof ch->message, message);
-    ch->has_signal = true;
+    copy_text(x->signal, sizeof x->signal, name);
+    x->core_dumped = sl_get_u8(&r, &flag) && flag;
+    if (sl_get_string(&r, &message)) copy_text(x->message, sizeof x->message, message);
+    x->has_signal = true;
   }
 }
 
@@ -69,7 +73,7 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
     if (len > 5) open_refused(s, data, len);
     return s->engine.lane.head == NULL;
   case REQUEST:
-    if (strand && len > 5) channel_exit((sl_channel *)strand, data, len);
+    if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);
     return false;
   case SUCCESS:
   case FAILURE: /* an answer nobody waits for would stay in libssh2's queue */
@@ -83,8 +87,8 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
 
 static void channel_forget(sl_channel *ch) {
   if (ch->box) *ch->box = NULL;
-  sl_strand_remove(&ch->strand);
-  free(ch);
+  ch->box = NULL;
+  sl_strand_bury(&ch->strand);
 }
 
 static int free_step(sl_op *op) {
@@ -180,8 +184,10 @@ static void open_drop(sl_op *op) {
 static void open_clean(sl_op *op) {
   sl_channel *ch = ((open_op *)op)->ch;
   if (!ch) return;
-  sl_strand_remove(&ch->strand);
-  free(ch);
+  if (ch->opened)
+    sl_strand_bury(&ch->strand);
+  else
+    free(ch);
 }
 
 static const sl_op_kind open_kind = {.name = "channel.open",
@@ -238,9 +244,20 @@ static int read_either(read_op *x, bool err_first) {
   return rc; /* at the end only when both are */
 }
 
+/* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
+static bool wait_for_more(const sl_strand *s) {
+#ifdef SL_LIBSSH2_STATIC
+  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < READ_BYTES;
+#else
+  (void)s;
+  return false;
+#endif
+}
+
 static int read_step(sl_op *op) {
   read_op *x = (read_op *)op;
   sl_channel *ch = channel_of(op);
+  if (x->eop.engine->wire.life == SL_WIRE_OPEN && wait_for_more(x->eop.strand)) return sl_step_again();
   if (!x->buf && !(x->buf = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ch->err_turn = x->any && !ch->err_turn;
   int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
@@ -342,51 +359,61 @@ static int eof_step(sl_op *op) { return libssh2_channel_send_eof(((sl_eop *)op)-
 static const sl_op_kind eof_kind = {
     .name = "channel.eof", .step = eof_step, .cancel = sl_eop_cancel};
 
-static int start_channel_op(lua_State *L, int lane, const sl_op_kind *kind) {
+static int start_channel_op(lua_State *L, int lane, const sl_op_kind *kind, size_t size) {
   sl_channel *ch = sl_channel_check(L, 1);
   sl_check_done(L, 2);
-  sl_eop *x = sl_channel_op(L, ch, lane, kind, sizeof *x);
+  sl_eop *x = sl_channel_op(L, ch, lane, kind, size);
   sl_op_start(L, &x->op, 2, 1);
   sl_eop_submit(x);
   return 1;
 }
 
 /* channel:send_eof(done): after the writes before it. */
-static int l_send_eof(lua_State *L) { return start_channel_op(L, SL_LANE_OUT, &eof_kind); }
+static int l_send_eof(lua_State *L) { return start_channel_op(L, SL_LANE_OUT, &eof_kind, sizeof(sl_eop)); }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static int closed_step(sl_op *op) {
-  return libssh2_channel_wait_closed(((sl_eop *)op)->strand->raw);
-}
+typedef struct closed_op {
+  sl_eop eop;
+  sl_exit exit; /* a copy: the channel may be gone when the result is delivered */
+} closed_op;
 
 #ifndef SL_PACKET_HOOK
 /* libssh2 cannot tell status 0 from none; without a signal it is taken for 0. */
 static void exit_from_libssh2(sl_channel *ch) {
   char *name = NULL;
   size_t len = 0;
+  sl_exit *x = &ch->exit;
   libssh2_channel_get_exit_signal(ch->strand.raw, &name, &len, NULL, NULL, NULL, NULL);
-  ch->has_signal = name != NULL;
-  copy_text(ch->signal, sizeof ch->signal, (sl_span){(const unsigned char *)name, len});
+  x->has_signal = name != NULL;
+  copy_text(x->signal, sizeof x->signal, (sl_span){(const unsigned char *)name, len});
   if (name) libssh2_free(ch->strand.engine->raw, name);
-  ch->has_status = !ch->has_signal;
-  ch->status = (uint32_t)libssh2_channel_get_exit_status(ch->strand.raw);
+  x->has_status = !x->has_signal;
+  x->status = (uint32_t)libssh2_channel_get_exit_status(ch->strand.raw);
 }
 #endif
 
-static int exit_push(sl_op *op, lua_State *L) {
+static int closed_step(sl_op *op) {
   sl_channel *ch = channel_of(op);
+  int rc = libssh2_channel_wait_closed(ch->strand.raw);
+  if (rc != 0) return rc;
 #ifndef SL_PACKET_HOOK
   exit_from_libssh2(ch);
 #endif
-  if (ch->has_status)
-    lua_pushinteger(L, (lua_Integer)ch->status);
+  ((closed_op *)op)->exit = ch->exit;
+  return 0;
+}
+
+static int exit_push(sl_op *op, lua_State *L) {
+  const sl_exit *x = &((closed_op *)op)->exit;
+  if (x->has_status)
+    lua_pushinteger(L, (lua_Integer)x->status);
   else
     lua_pushnil(L);
-  if (!ch->has_signal) return 1;
-  lua_pushstring(L, ch->signal);
-  lua_pushstring(L, ch->message);
-  lua_pushboolean(L, ch->core_dumped);
+  if (!x->has_signal) return 1;
+  lua_pushstring(L, x->signal);
+  lua_pushstring(L, x->message);
+  lua_pushboolean(L, x->core_dumped);
   return 4;
 }
 
@@ -394,7 +421,9 @@ static const sl_op_kind closed_kind = {
     .name = "channel.wait_closed", .step = closed_step, .push = exit_push, .cancel = sl_eop_cancel};
 
 /* channel:wait_closed(done): after both streams were read to their end: done(nil, code|nil, signal, message, core). */
-static int l_wait_closed(lua_State *L) { return start_channel_op(L, SL_LANE_REQUEST, &closed_kind); }
+static int l_wait_closed(lua_State *L) {
+  return start_channel_op(L, SL_LANE_REQUEST, &closed_kind, sizeof(closed_op));
+}
 
 /* channel:close(): at once for Lua, in the background for the server. Idempotent. */
 static int l_close(lua_State *L) {

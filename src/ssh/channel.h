@@ -7,13 +7,18 @@
 
 #define SL_CHANNEL_CLASS "sshlua.channel"
 
+/* How the command ended (RFC 4254 6.10). */
+typedef struct sl_exit {
+  bool has_status, has_signal, core_dumped;
+  uint32_t status;
+  char signal[32], message[256];
+} sl_exit;
+
 typedef struct sl_channel {
   sl_strand strand; /* first: hooks get the strand */
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
-  bool has_status, has_signal, core_dumped;
-  uint32_t status;
-  char signal[32], message[256];
+  sl_exit exit;
   bool err_turn; /* read_any looks at stderr first */
 } sl_channel;
 

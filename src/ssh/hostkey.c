@@ -3,6 +3,10 @@
 
 #include "ssh/session.h"
 
+#ifdef SL_LIBSSH2_STATIC
+#include "libssh2_priv.h"
+#endif
+
 /* session:host_key() -> blob (RFC 4253 6.6); nil before the handshake. */
 static int l_host_key(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
@@ -24,7 +28,8 @@ static const struct {
               {"mac_out", LIBSSH2_METHOD_MAC_CS},      {"mac_in", LIBSSH2_METHOD_MAC_SC},
               {"compression", LIBSSH2_METHOD_COMP_CS}};
 
-/* session:algorithms() -> {kex=, host_key=, cipher_out=, cipher_in=, mac_out=, mac_in=, compression=} */
+/* session:algorithms() -> {kex=, host_key=, cipher_out=, cipher_in=, mac_out=, mac_in=, compression=, strict_kex=}; strict_kex (OpenSSH
+   PROTOCOL 1.9) is nil where libssh2 does not tell. */
 static int l_algorithms(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
   lua_newtable(L);
@@ -33,6 +38,10 @@ static int l_algorithms(lua_State *L) {
     lua_pushstring(L, libssh2_session_methods(s->engine.raw, agreed[i].method));
     lua_setfield(L, -2, agreed[i].field);
   }
+#ifdef SL_LIBSSH2_STATIC
+  lua_pushboolean(L, s->engine.raw->kex_strict);
+  lua_setfield(L, -2, "strict_kex");
+#endif
   return 1;
 }
 

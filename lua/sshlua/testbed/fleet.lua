@@ -97,7 +97,7 @@ function M.make_host(self, name)
   end
   host.host_key_line = host.host_key_lines[1]
   where:write(name .. "/sshd_config", where:sshd_config({
-    dir = dir, home = host.home, user = self.user, host_keys = host.host_keys, pam = self.pam,
+    dir = dir, home = host.home, user = self.user, host_keys = host.host_keys, pam = self.pam, ask_pam = opts.pam,
     authorized_keys = self.authorized_keys, wrapper = self.wrapper,
   }, opts.sshd_config, opts.per_host and opts.per_host[name]), 384)
   return host
@@ -273,11 +273,20 @@ local function roots(self)
   return found
 end
 
+--- Until the loop has heard of every end, 1 second at most.
+local function reap(self)
+  for _ = 1, 100 do
+    if next(roots(self)) == nil then return true end
+    scope.sleep(0.01)
+  end
+  return false
+end
+
 local function stop(self)
   for _, host in ipairs(self.hosts) do
     if host.acceptor then host.acceptor:close() end
   end
-  local gone = self.site:end_processes(function() return roots(self) end)
+  local gone = self.site:end_processes(function() return roots(self) end) and reap(self)
   self.site:release_privsep()
   self.site:remove()
   return gone

@@ -213,6 +213,7 @@ end
 ---@field authorized_keys string path
 ---@field wrapper? string home_wrapper's
 ---@field pam? boolean
+---@field ask_pam? boolean keyboard-interactive, too
 
 --- The text of an sshd_config. `general` and `special` are the caller's lines.
 ---@param server sshlua.TestbedServer
@@ -224,6 +225,7 @@ function Site:sshd_config(server, general, special)
   add("AllowUsers %s", server.user)
   add("SetEnv %s %s %s", quoted("HOME=" .. server.home), quoted(self.mark), table.concat(env, " "))
   add("UsePAM %s", server.pam and "yes" or "no")
+  if server.ask_pam then add("KbdInteractiveAuthentication yes") end
   for _, line in ipairs({
     "AcceptEnv LANG LC_* SSHLUA_*", "PermitRootLogin prohibit-password", "PasswordAuthentication no",
     "KbdInteractiveAuthentication no", "StrictModes no", "PrintMotd no", "PrintLastLog no", "PermitUserRC no",

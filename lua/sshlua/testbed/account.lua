@@ -1,0 +1,185 @@
+--- A second user of this machine, for what needs one: passwords, keyboard-interactive through PAM, signals, other homes.
+--- Made by root only, and removed again; what an interrupted run left is removed by the next one.
+
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local options = require("sshlua.options")
+local processes = require("sshlua.testbed.processes")
+local scope = require("sshlua.task.scope")
+local site = require("sshlua.testbed.site")
+
+local M = {}
+
+local NAME = "sshlua-test"
+local PAM_SERVICE = "sshd-sshlua-test" -- also sshd's process name, by which it is told from commands
+local PAM_FILE = "/etc/pam.d/" .. PAM_SERVICE
+
+local function find_program(name)
+  for _, dir in ipairs({ "/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/" }) do
+    if core.fs_stat_sync(dir .. name) then return dir .. name end
+  end
+end
+
+local function passwd_entry()
+  local f = io.open("/etc/passwd", "r")
+  if not f then return nil end
+  for line in f:lines() do
+    local name, uid, gid, comment = line:match("^([^:]*):[^:]*:(%d+):(%d+):([^:]*):")
+    if name == NAME then
+      f:close()
+      return { uid = tonumber(uid), gid = tonumber(gid), comment = comment }
+    end
+  end
+  f:close()
+end
+
+--- The process that made the user stands in the comment of its entry.
+local function owner_of(entry) return tonumber(entry.comment:match("process (%d+)$")) end
+
+local function random_password()
+  local f = io.open("/dev/urandom", "rb")
+  local bytes = f and f:read(12)
+  if f then f:close() end
+  if not bytes or #bytes < 12 then errors.raise({ kind = "io", message = "cannot read /dev/urandom" }) end
+  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local function of_uid(all, uid)
+  local found = {}
+  for pid in pairs(all) do
+    local f = io.open(("/proc/%d/status"):format(pid), "r")
+    local text = f and f:read(2048) or ""
+    if f then f:close() end
+    if tonumber(text:match("\nUid:%s+(%d+)")) == uid then found[pid] = true end
+  end
+  return found
+end
+
+local function remove_user(entry)
+  processes.end_all(function() return of_uid(processes.list(), entry.uid) end)
+  processes.run({ find_program("userdel") or "userdel", NAME })
+end
+
+--- What is left of a run that was interrupted; or nil and who uses it.
+local function clear()
+  local entry = passwd_entry()
+  local owner = entry and owner_of(entry)
+  if entry and not owner then return nil, "there is a user " .. NAME .. " that is not ours" end
+  if owner and owner ~= core.getpid() and processes.list()[owner] then
+    return nil, ("the user %s is in use by process %d"):format(NAME, owner)
+  end
+  if entry then remove_user(entry) end
+  os.remove(PAM_FILE)
+  return true
+end
+
+---@class sshlua.TestbedAccount
+---@field name string
+---@field password string
+---@field uid integer
+---@field gid integer
+---@field home string
+---@field dir string
+---@field sshd? string sshd under a name with a PAM service of its own; for testbed.start({ user = account, pam = true })
+local Account = {}
+local account_mt = { __index = Account, __name = "sshlua.TestbedAccount" }
+
+--- sshd's PAM service is called as its program.
+local function make_pam(self, lines)
+  local text = "# Written for a test run; removed at its end.\n" .. table.concat(lines, "\n") .. "\n"
+  local ok, err = core.fs_write_sync(PAM_FILE, text, 420)
+  if not ok then errors.raise(errors.from(err)) end
+  self.sshd = self.dir .. "/" .. PAM_SERVICE
+  processes.must_run({ "ln", "-s", site.find_sshd(), self.sshd })
+end
+
+local services = {
+  one_round = {
+    "auth required pam_unix.so", "account required pam_unix.so", "password required pam_unix.so",
+    "session required pam_permit.so",
+  },
+  --- A second module asks again, and takes any answer.
+  two_rounds = {
+    "auth required pam_unix.so", "auth optional pam_ftp.so", "account required pam_unix.so",
+    "password required pam_unix.so", "session required pam_permit.so",
+  },
+}
+
+local function service_lines(pam)
+  if type(pam) == "table" then return pam end
+  return services[pam]
+end
+
+local function make(self, opts)
+  self.home = self.site:mkdir("home", 493)
+  processes.must_run({
+    find_program("useradd"), "-r", "-U", "-M", "-d", self.home, "-s", opts.shell or "/bin/sh",
+    "-c", ("sshlua test run, process %d"):format(core.getpid()), NAME,
+  })
+  local entry = passwd_entry()
+  self.uid, self.gid = entry.uid, entry.gid
+  processes.must_run({ "chown", ("%d:%d"):format(self.uid, self.gid), self.home })
+  self:set_password(random_password())
+  if opts.pam then make_pam(self, service_lines(opts.pam)) end
+end
+
+local function missing(opts)
+  if core.user().uid ~= 0 then return "only root can make users" end
+  for _, name in ipairs({ "useradd", "userdel", "chpasswd" }) do
+    if not find_program(name) then return "there is no " .. name end
+  end
+  if not core.fs_stat_sync("/proc/self/status") then return "there is no /proc" end
+  if opts.pam and not core.fs_stat_sync("/etc/pam.d") then return "there is no /etc/pam.d" end
+  if opts.pam and not site.find_sshd() then return "there is no sshd" end
+end
+
+-- Shell for the guardian: the user goes when its directory does.
+local last_words = ([[
+pkill -KILL -u NAME 2>/dev/null
+userdel NAME 2>/dev/null
+rm -f PAM_FILE
+]]):gsub("NAME", NAME):gsub("PAM_FILE", PAM_FILE)
+
+--- Makes the user, or says why that cannot be: nil, reason. `pam` is a PAM service: one_round, which asks for the
+--- password, two_rounds, or the service's text as lines.
+---@param opts? { pam?: "one_round"|"two_rounds"|string[], shell?: string }
+---@return sshlua.TestbedAccount|nil, string|nil reason
+function M.new(opts)
+  opts = options.check(opts, { pam = "string|table", shell = "string" }, 2)
+  if type(opts.pam) == "string" and not services[opts.pam] then
+    errors.usage(2, "option 'pam': one_round, two_rounds or a list of lines expected")
+  end
+  local reason = missing(opts)
+  if reason then return nil, reason end
+  local free, used = clear()
+  if not free then return nil, used end
+  local self = setmetatable({ name = NAME, site = site.new(457, last_words) }, account_mt)
+  self.dir = self.site.dir
+  local ok, err = pcall(make, self, opts)
+  if ok then return self end
+  scope.shield(self.stop, self)
+  error(err, 0)
+end
+
+--- Sets another password.
+function Account:set_password(password)
+  processes.must_run({ find_program("chpasswd") }, NAME .. ":" .. password .. "\n")
+  self.password = password
+end
+
+--- The password has expired: the next login has to change it.
+function Account:expire_password() processes.must_run({ "chage", "-d", "0", NAME }) end
+
+--- Ends the user's processes, removes user, PAM service and directory. Again is nothing.
+function Account:stop()
+  if self.stopped then return end
+  self.stopped = true
+  scope.shield(function()
+    local entry = passwd_entry()
+    if entry then remove_user(entry) end
+    os.remove(PAM_FILE)
+    self.site:remove()
+  end)
+end
+
+return M

@@ -1,0 +1,133 @@
+-- Spec bodies as tasks, the same in plain Lua (a run of their own) and inside sshlua (where a task runs already): with a
+-- deadline, with clean-up in reverse order, and with a look at what was left behind. Knows busted; must not know servers.
+local core = require "sshlua.core"
+local errors = require "sshlua.errors"
+local task = require "sshlua.task"
+
+local M = {}
+
+local deferred
+
+-- Calls fn(...) when the present body ends.
+function M.defer(fn, ...)
+  local args = task.pack(...)
+  deferred[#deferred + 1] = function() fn((table.unpack or unpack)(args, 1, args.n)) end -- luacheck: ignore 143
+end
+
+-- Ends the present spec as pending.
+function M.skip(reason) error({ skip = reason }, 0) end
+
+local function in_task(fn)
+  if task.current() then return fn() end
+  return task.run(fn)
+end
+
+-- After a turn of the loop: what has ended is counted no more, our own timer is, each time.
+local function counts()
+  task.sleep(0)
+  local s = core.stats()
+  return { ops = s.ops, handles = s.handles, live = task.live() }
+end
+
+local function above(before)
+  local now, text = counts(), nil
+  for name, n in pairs(before) do
+    if now[name] > n then text = ("%s%s: %d before, %d after "):format(text or "", name, n, now[name]) end
+  end
+  return text
+end
+
+-- What ends by itself (servers seeing our close) gets a moment.
+local function check_leaks(before)
+  local left
+  for _ = 1, 150 do
+    left = above(before)
+    if not left then return end
+    task.sleep(0.02)
+  end
+  error("left behind: " .. left, 0)
+end
+
+local function clean_up(list)
+  local failure
+  for i = #list, 1, -1 do
+    local ok, err = pcall(list[i])
+    if not ok then failure = failure or err end
+  end
+  if failure then error(failure, 0) end
+end
+
+-- A plain value for busted, which compares and prints.
+local function rethrow(err)
+  if errors.is(err) then error(err:describe() .. "\n" .. (rawget(err, "traceback") or ""), 0) end
+  error(err, 0)
+end
+
+-- Runs fn(...) as a task with a deadline; 30 s without a number in front.
+function M.run(seconds, fn, ...)
+  local args = task.pack(...)
+  local skipped
+  local ok, err = pcall(in_task, function()
+    local outer, list = deferred, {}
+    local before = counts()
+    deferred = list
+    local done, failure = pcall(task.timeout, seconds, fn, (table.unpack or unpack)(args, 1, args.n)) -- luacheck: ignore 143
+    local clean, left = pcall(function()
+      task.timeout(20, clean_up, list)
+      check_leaks(before)
+    end)
+    deferred = outer
+    if not done and type(failure) == "table" and failure.skip then
+      skipped = failure.skip
+    elseif not done then
+      error(failure, 0)
+    end
+    if not clean then error(left, 0) end
+  end)
+  if skipped then return pending(skipped) end
+  if not ok then rethrow(err) end
+end
+
+-- The body of an `it`.
+function M.body(fn, seconds)
+  return function() M.run(seconds or 30, fn) end
+end
+
+-- Something kept for a whole describe: M.shared(start, stop) gives get, and setup and teardown for busted.
+function M.shared(start, stop)
+  local value
+  return function() return value end, function()
+    in_task(function() value = start() end)
+  end, function()
+    if value then in_task(function() stop(value) end) end
+    value = nil
+  end
+end
+
+-- fn's error, which must be of that kind.
+function M.fails(kind, fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert(not ok, "no error was raised; expected kind " .. kind)
+  if not errors.is(err) then error("not an Error: " .. tostring(err), 0) end
+  if err.kind ~= kind then error(("expected kind %s, got: %s"):format(kind, err:describe()), 0) end
+  assert(not err.message:find "[%c]", "a control character in the message")
+  return err
+end
+
+-- The value of check() as soon as it is true, within 6 s.
+function M.eventually(check)
+  for _ = 1, 300 do
+    local value = check()
+    if value then return value end
+    task.sleep(0.02)
+  end
+end
+
+-- Seconds that fn(...) took.
+function M.took(fn, ...)
+  local before = core.now()
+  fn(...)
+  return core.now() - before
+end
+
+return M
