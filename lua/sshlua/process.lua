@@ -71,10 +71,11 @@ local function feed(ch, stdin)
   await(ch.send_eof, ch)
 end
 
---- A command that ends without reading its input is no failure of ours.
+--- A command that ends without reading its input is no failure of ours. A lost connection is told by whoever reads what
+--- came before it.
 local function feed_quietly(ch, stdin)
   local ok, err = pcall(feed, ch, stdin)
-  if ok or errors.is(err, "channel") or errors.is(err, "closed") then return end
+  if ok or errors.is(err, "channel") or errors.is(err, "closed") or errors.is(err, "connection_lost") then return end
   error(err, 0)
 end
 
