@@ -24,6 +24,7 @@ end
 
 -- After a turn of the loop: what has ended is counted no more, our own timer is, each time.
 local function counts()
+  collectgarbage()
   task.sleep(0)
   local s = core.stats()
   return { ops = s.ops, handles = s.handles, live = task.live() }
