@@ -7,6 +7,7 @@
 
 typedef struct sl_embedded {
   const char *name;   /* as `require` says it: "sshlua.task.core" */
+  const char *path;   /* below lua/: "sshlua/task/core.lua", for chunk names */
   const char *source; /* text, followed by a NUL that len does not count */
   size_t len;
 } sl_embedded;
