@@ -34,6 +34,7 @@ end
 local pool = {} -- key -> { session=, opening= event }
 local registered = false
 
+--- Closes every pooled connection.
 local function close_all()
   registered = false
   local all = pool
@@ -217,6 +218,8 @@ for _, verb in ipairs({
     errors.usage(2, "host:%s is not part of this version", verb)
   end
 end
+
+M.close_all = close_all
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string
