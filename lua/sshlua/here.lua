@@ -31,11 +31,12 @@ local function environment(extra)
   return list
 end
 
-local function collect(socket, which, opts, out)
+local function collect(socket, which, opts, out, heard)
   local size, limit = 0, opts.max_output or OUTPUT_MAX
   while true do
     local bytes = await(socket.read, socket, 65536)
     if not bytes then return socket:close() end
+    heard()
     if size + #bytes > limit then out.truncated = true end
     if size < limit then out[which] = out[which] .. bytes:sub(1, limit - size) end
     size = size + #bytes
@@ -55,10 +56,41 @@ local function feed(socket, stdin)
   socket:close()
 end
 
+--- Ends the scope when nothing was heard for that long; returns what tells it that something was.
+local function watch_idle(s, seconds)
+  if not seconds then return function() end end
+  local last = core.now()
+  s:spawn(function()
+    while true do
+      local left = last + seconds - core.now()
+      if left <= 0 then
+        errors.raise({
+          kind = "timeout", host = "localhost", op = "run", phase = "command",
+          message = ("no output for %g s"):format(seconds),
+        })
+      end
+      scope.sleep(left)
+    end
+  end)
+  return function() last = core.now() end
+end
+
+local KILL_SECONDS = 1
+
+--- TERM, a moment to end in, then KILL.
+local function stop(child)
+  for _, name in ipairs({ "TERM", "KILL" }) do
+    child:kill(name)
+    if pcall(scope.shield, scope.timeout, KILL_SECONDS, await, child.wait, child) then return end
+  end
+end
+
 local function run(cmd, opts)
   local before = core.now()
-  local args = type(cmd) == "table" and cmd or { "/bin/sh", "-c", command.text(cmd, 3) }
-  for i, arg in ipairs(args) do args[i] = tostring(arg) end
+  local args = { "/bin/sh", "-c", type(cmd) == "string" and cmd or nil }
+  if type(cmd) == "table" then
+    for i, arg in ipairs(cmd) do args[i] = tostring(arg) end
+  end
   local child, err = core.spawn({
     args = args, env = environment(opts.env), cwd = opts.cwd,
     stdin = opts.stdin ~= nil and "pipe" or "null", stdout = "pipe", stderr = "pipe",
@@ -67,19 +99,25 @@ local function run(cmd, opts)
   local out = { stdout = "", stderr = "" }
   local ok, code, signal = pcall(function()
     task.scope(function(s)
-      if opts.stdin ~= nil then s:spawn(feed, child:stdin(), opts.stdin) end
-      s:spawn(collect, child:stderr(), "stderr", opts, out)
-      collect(child:stdout(), "stdout", opts, out)
+      local heard = watch_idle(s, opts.idle)
+      local all = {}
+      if opts.stdin ~= nil then all[1] = s:spawn(feed, child:stdin(), opts.stdin) end
+      all[#all + 1] = s:spawn(collect, child:stderr(), "stderr", opts, out, heard)
+      collect(child:stdout(), "stdout", opts, out, heard)
+      for _, t in ipairs(all) do t:wait() end
+      s:cancel() -- the watch over silence
     end)
     return await(child.wait, child)
   end)
   if not ok then
-    child:kill("TERM")
+    stop(child)
+    local partial = Result.new({ host = "localhost", cmd = cmd, stdout = out.stdout, stderr = out.stderr, err = code })
     if errors.is(code, "cancelled") then
       code = errors.new({
-        kind = "cancelled", message = code.message, cancelled_by = code.cancelled_by or code,
-        result = Result.new({ host = "localhost", cmd = cmd, stdout = out.stdout, stderr = out.stderr, err = code }),
+        kind = "cancelled", message = code.message, cancelled_by = code.cancelled_by or code, result = partial,
       })
+    elseif errors.is(code) then
+      code.result = partial
     end
     error(code, 0)
   end

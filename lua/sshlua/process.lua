@@ -73,7 +73,10 @@ local function feed(ch, stdin)
   if kind == "string" then
     await(ch.write, ch, stdin)
   elseif kind == "function" then
-    for bytes in stdin do await(ch.write, ch, bytes) end
+    for bytes in stdin do
+      if type(bytes) ~= "string" then errors.usage(1, "option 'stdin': the function returned a %s", type(bytes)) end
+      await(ch.write, ch, bytes)
+    end
   else
     while true do
       local bytes = stdin:read(65536)
@@ -188,7 +191,8 @@ end
 local function exec(session, cmd, opts)
   local before = core.now()
   local out = collector(opts.max_output or OUTPUT_MAX, to_sink(opts.sink))
-  local ch = start(session, cmd, opts)
+  local started, ch = pcall(start, session, cmd, opts)
+  if not started then return interrupted(session, cmd, out, before, ch) end
   local r = task.pack(pcall(run, ch, opts, out))
   if not r[1] then
     stop(session, ch)

@@ -115,6 +115,17 @@ end
 
 --- Serving ----------------------------------------------------------------------------------------------------------------
 
+--- A server process belongs to a host until it has ended.
+function M.keep(self, host, proc)
+  local pid = proc:pid()
+  host.procs[pid] = proc
+  self.site:note("+", pid)
+  proc:wait(function()
+    host.procs[pid] = nil
+    self.site:note("-", pid)
+  end)
+end
+
 local function serve(self, host, socket)
   local proc = core.spawn({
     args = { self.sshd, "-i", "-f", host.config, "-E", host.log }, env = processes.environment(self.site.mark),
@@ -122,10 +133,7 @@ local function serve(self, host, socket)
   })
   if not proc then return socket:reset() end
   socket:close()
-  local pid = proc:pid()
-  host.procs[pid] = proc
-  self.site:note_pid(pid)
-  proc:wait(function() host.procs[pid] = nil end)
+  M.keep(self, host, proc)
 end
 
 local function listen(self)

@@ -19,18 +19,28 @@ local function read_all(socket)
   end
 end
 
-local function run(args, input)
-  local proc, err = core.spawn({
-    args = args, stdin = input and "pipe" or "null", stdout = "pipe", stderr = "null", env = M.environment(),
-  })
-  if not proc then errors.raise(errors.from(err)) end
+local function talk(proc, input)
   if input then
     local stdin = proc:stdin()
     pcall(await, stdin.write, stdin, input)
     stdin:close()
   end
   local out = read_all(proc:stdout())
-  return out, await(proc.wait, proc)
+  local status = await(proc.wait, proc)
+  return out, status
+end
+
+--- A helper that is given up is killed and waited for: it must not write where we are clearing up.
+local function run(args, input)
+  local proc, err = core.spawn({
+    args = args, stdin = input and "pipe" or "null", stdout = "pipe", stderr = "null", env = M.environment(),
+  })
+  if not proc then errors.raise(errors.from(err)) end
+  local ok, out, status = pcall(talk, proc, input)
+  if ok then return out, status end
+  proc:kill("KILL")
+  scope.shield(await, proc.wait, proc)
+  error(out, 0)
 end
 
 --- Runs a helper program to its end, 20 s at most; `input` goes to its standard input and is not shown anywhere.

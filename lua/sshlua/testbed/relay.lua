@@ -50,12 +50,19 @@ local function with_flip(bytes, faults, passed)
   return bytes:sub(1, at - 1) .. flip(bytes:byte(at), faults.flip_bit or 0) .. bytes:sub(at + 1)
 end
 
+--- Until a reader on the same loop has seen what was written: a timer that is started after the loop's wait may fire
+--- before the next one.
+local function turn(seconds)
+  scope.sleep(seconds)
+  if seconds == 0 then scope.sleep(0) end
+end
+
 local function send(to, bytes, faults)
   local piece = faults.piece
   if not piece then return await(to.write, to, bytes) end
   for from = 1, #bytes, piece do
     await(to.write, to, bytes:sub(from, from + piece - 1))
-    scope.sleep(faults.gap or 0)
+    turn(faults.gap or 0)
   end
 end
 
@@ -144,6 +151,7 @@ end
 
 local function connect(relay, client)
   local server = await(core.tcp_connect, relay.to[1], relay.to[2], nil)
+  client:nodelay(true) -- or the kernel gathers small pieces
   local count = { up = 0, down = 0 }
   relay.passed[#relay.passed + 1] = count
   local link = { client = client, server = server }
