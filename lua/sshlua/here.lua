@@ -61,7 +61,8 @@ local function watch_silence(seconds, out)
   while true do
     local left = out.last + seconds - core.now()
     if left <= 0 then
-      errors.raise({ kind = "timeout", message = ("no output for %g s"):format(seconds), host = "localhost", op = "run" })
+      local message = ("no output for %g s"):format(seconds)
+      errors.raise({ kind = "timeout", message = message, host = "localhost", op = "run" })
     end
     scope.sleep(left)
   end
@@ -73,7 +74,10 @@ local function follow(child, opts, out)
   task.scope(function(s)
     if opts.stdin ~= nil then s:spawn(feed, child:stdin(), opts.stdin) end
     if opts.idle then s:spawn(watch_silence, opts.idle, out) end
-    task.all(function() collect(child:stdout(), "stdout", out) end, function() collect(child:stderr(), "stderr", out) end)
+    task.all(
+      function() collect(child:stdout(), "stdout", out) end,
+      function() collect(child:stderr(), "stderr", out) end
+    )
     code, signal = await(child.wait, child)
     s:cancel()
   end)
