@@ -1,11 +1,11 @@
---- Errors nobody caught, as people read them, and the exit code they make. A script's frames are shown, ours and C's are
---- not: they are no news to whoever wrote the script.
+--- Errors nobody caught, as people read them, and the exit code they make. A script's frames are shown, ours and C's
+--- are not: they are no news to whoever wrote the script.
 
 local errors = require("sshlua.errors")
 
 local M = {}
 
---- Plain messages ---------------------------------------------------------------------------------------------------------
+--- Plain messages -----------------------------------------------------------------------------------------------------
 
 local stop_mt = { __name = "sshlua.Stop", __tostring = function(self) return self.message end }
 
@@ -18,7 +18,7 @@ end
 
 local function is_stop(err) return getmetatable(err) == stop_mt end
 
---- Frames -----------------------------------------------------------------------------------------------------------------
+--- Frames -------------------------------------------------------------------------------------------------------------
 
 local function describe_function(info)
   if info.what == "main" then return "in main chunk" end
@@ -60,7 +60,7 @@ function M.observer(program)
   return self
 end
 
---- Text -------------------------------------------------------------------------------------------------------------------
+--- Text ---------------------------------------------------------------------------------------------------------------
 
 local function text_of(err)
   if errors.is(err) then return err:describe() end
@@ -99,7 +99,7 @@ function M.text(err, frames)
   return position(err, frames, text) .. text .. traceback(err, frames)
 end
 
---- Exit codes -------------------------------------------------------------------------------------------------------------
+--- Exit codes ---------------------------------------------------------------------------------------------------------
 
 local no_way_in = { resolve = true, connect = true, handshake = true, hostkey = true, auth = true }
 local on_the_way = { resolve = true, connect = true, greeting = true, handshake = true, hostkey = true, auth = true }
