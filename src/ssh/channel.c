@@ -73,18 +73,22 @@ static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
 
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
   enum { CONFIRMATION = 91, OPEN_FAILURE = 92, REQUEST = 98, SUCCESS = 99, FAILURE = 100 };
+  sl_reader r = sl_reader_of(data + 1, len - 1);
+  uint32_t number;
   switch (data[0]) {
   case CONFIRMATION:
-    return s->engine.lane.head == NULL;
-  case OPEN_FAILURE:
-    if (len > 5) open_refused(s, data, len);
-    return s->engine.lane.head == NULL;
+  case OPEN_FAILURE: /* nobody else's answer, and not a second one */
+    if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
+    if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
+    return false;
   case REQUEST:
     if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);
     return false;
   case SUCCESS:
   case FAILURE: /* an answer nobody waits for would stay in libssh2's queue */
-    return !strand || !strand->lanes[SL_LANE_REQUEST].head;
+    if (!strand || !strand->lanes[SL_LANE_REQUEST].head || strand->answered) return true;
+    strand->answered = true;
+    return false;
   default:
     return false;
   }
