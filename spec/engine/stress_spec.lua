@@ -1,5 +1,6 @@
 -- One session, a hundred channels that read and write at once, under everything that has ever broken them: a crawling
--- socket, key exchanges in the middle, cancelled writers, openers and readers, channels that are forgotten. Every byte is
+-- socket, key exchanges in the middle, cancelled writers, openers and readers, channels that are forgotten. Every
+-- byte is
 -- checked, and every exit status.
 
 local engine = require("spec.support.engine")

@@ -26,7 +26,7 @@ function M.fleet(opts)
   return function() return fleet end, up, down
 end
 
---- Connecting -------------------------------------------------------------------------------------------------------------
+--- Connecting -------------------------------------------------------------------------------------------------------
 
 M.algorithms = { ciphers = "aes128-gcm@openssh.com", kex = "curve25519-sha256" }
 
@@ -73,7 +73,7 @@ function M.leave(session)
   session:close()
 end
 
---- Running ----------------------------------------------------------------------------------------------------------------
+--- Running ----------------------------------------------------------------------------------------------------------
 
 --- Opens a channel and starts a command.
 function M.start(session, command)
@@ -102,7 +102,7 @@ function M.exec(session, command)
   return out, err, code, signal
 end
 
---- Patterns ---------------------------------------------------------------------------------------------------------------
+--- Patterns ---------------------------------------------------------------------------------------------------------
 
 local PERIOD = 65521 -- a prime: no buffer size divides it
 
@@ -133,7 +133,7 @@ function Pattern:check(offset, bytes, what)
   end
 end
 
---- Counting ---------------------------------------------------------------------------------------------------------------
+--- Counting ---------------------------------------------------------------------------------------------------------
 
 local function count_files(dir)
   local entries = await(core.fs_readdir, dir)
@@ -172,7 +172,7 @@ function M.no_growth(before, what)
   end
 end
 
---- Programs of their own --------------------------------------------------------------------------------------------------
+--- Programs of their own --------------------------------------------------------------------------------------------
 
 --- The Lua that runs us, with the options that let it find our modules.
 function M.interpreter()
@@ -205,12 +205,11 @@ end
 
 --- Runs Lua source text as a program with string arguments; returns its stdout, stderr, exit code and signal.
 function M.program(source, ...)
-  local args = { M.interpreter(), "-e", source }
   local name = os.tmpname()
   local f = assert(io.open(name, "wb"))
   f:write(source)
   f:close()
-  args = { M.interpreter(), name, ... }
+  local args = { M.interpreter(), name, ... }
   local proc = assert(core.spawn({
     args = args, env = environment(), stdin = "null", stdout = "pipe", stderr = "pipe",
   }))

@@ -337,6 +337,7 @@ typedef struct write_op {
 static int write_step(sl_op *op) {
   write_op *x = (write_op *)op;
   sl_engine *e = x->eop.engine;
+  if (e->wire.life != SL_WIRE_OPEN) return LIBSSH2_ERROR_SOCKET_DISCONNECT;
   while (x->done < x->len && !(op->abandoned && !x->eop.said)) {
     if (!x->eop.said && sl_buf_len(&e->wire.out) > SL_WIRE_HIGH_WATER) {
       x->eop.strand->woken = true;
