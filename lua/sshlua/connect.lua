@@ -49,7 +49,7 @@ local legacy = {
 ---@field family? 4|6
 ---@field bind? string numeric source address
 ---@field timeout? number seconds for connecting, all in all
----@field timeouts? table<string, number> seconds per phase: resolve, connect, greeting, handshake, hostkey, auth, channel
+---@field timeouts? table<string, number> seconds by phase: resolve, connect, greeting, handshake, hostkey, ...
 ---@field tries? integer attempts, when a retry may help; default 3
 ---@field server_alive_interval? number seconds, default 15; 0: off
 ---@field server_alive_count_max? integer default 3
