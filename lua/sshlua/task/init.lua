@@ -42,11 +42,14 @@ local function root_body(fn, ...)
 end
 
 --- Runs fn(...) as a task on our own loop until it and all it started has ended; returns its results, raises its error.
---- `on_start(cancel)` hands out a function that cancels the run (for ^C).
+--- Inside a task, which is where the program runs scripts, it is a scope of that task: a script may say ssh.run or not.
+--- Meanwhile M.cancel_run(err) cancels the run (for ^C).
 ---@param fn fun(...): ...
 function M.run(fn, ...)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
-  if task.current() then errors.usage(2, "ssh.run inside a task: just call the function") end
+  if task.current() then
+    return group.scope(function(_, ...) return fn(...) end, ...)
+  end
   if loop.attached() then errors.usage(2, "sshlua is attached to another loop: use ssh.spawn") end
   local root = task.new_scope(nil)
   M.cancel_run = function(err) task.cancel(root, err) end
