@@ -118,13 +118,13 @@ local function run_root(program, o, argv, task)
   return ok, result, frames or {}
 end
 
-local function exit_code(o, signals, ok, result, frames)
+local function exit_code(program, o, signals, ok, result, frames)
   if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
   if not ok then
     local report = require("sshlua.cli.report")
     if not signals.is_silent(result) then
       io.stdout:flush()
-      io.stderr:write("sshlua: ", report.text(result, frames), "\n")
+      io.stderr:write("sshlua: ", report.text(program, result, frames), "\n")
     end
     return signals.code or report.code(result, o.command ~= nil)
   end
@@ -143,7 +143,7 @@ local function run(program, o, argv)
   end
   local ok, result, frames = run_root(program, o, argv, task)
   signals.settle(program)
-  return flush_output(program, exit_code(o, signals, ok, result, frames))
+  return flush_output(program, exit_code(program, o, signals, ok, result, frames))
 end
 
 --- The table `arg`: the script is 0, what stands before it is negative.
