@@ -67,6 +67,9 @@ local function check_values(opts, level)
   if opts.family and opts.family ~= 4 and opts.family ~= 6 then
     errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
   end
+  if opts.window and (opts.window < 262144 or opts.window > 2 ^ 30) then
+    errors.usage(level + 1, "option 'window': 262144 to 1073741824 bytes expected, got %s", tostring(opts.window))
+  end
   for phase, seconds in pairs(opts.timeouts or {}) do
     if not phase_limits[phase] then
       errors.usage(level + 1, "option 'timeouts': unknown phase '%s'", tostring(phase))

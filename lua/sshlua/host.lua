@@ -161,7 +161,7 @@ end
 ---@return sshlua.Result
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
-  local text = command.text(cmd, 2)
+  local text = command.check(cmd, opts, 2)
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
 end
 
@@ -170,7 +170,8 @@ end
 function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
   opts.check = true
-  return tostring(self:run(cmd, opts))
+  local text = command.check(cmd, opts, 2)
+  return tostring(within_time(self, opts, command.label(text), run_on_session, self, cmd, opts))
 end
 
 --- Starts a command; its stdin, stdout and stderr are streams.
@@ -186,6 +187,7 @@ end
 ---@return sshlua.Result
 function Host:put(from, to, opts)
   opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
+  transfer.check("put", from, to, opts.mode, 2)
   return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
 end
 
@@ -196,6 +198,7 @@ end
 ---@return sshlua.Result
 function Host:get(from, to, opts)
   opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
+  transfer.check("get", from, to, nil, 2)
   return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
 end
 

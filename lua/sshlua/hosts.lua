@@ -2,6 +2,7 @@
 --- returns Results, and raises one error of kind fleet at the end unless check = false.
 
 local Result = require("sshlua.result").Result
+local command = require("sshlua.command")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
 local hostset = require("sshlua.hostset")
@@ -115,6 +116,7 @@ end
 function Fleet:run(cmd, opts)
   local own, rest = split(opts, each_options)
   options.check(own, each_options, 2)
+  command.check(cmd, options.check(rest, command.options, 2), 2)
   rest.check = false
   return fan_out(self, own, "run", function(h) return h:run(cmd, rest) end)
 end

@@ -53,6 +53,14 @@ local function waiters(self)
   return self.line
 end
 
+local function wake_all(self)
+  local line = waiters(self)
+  while #line > 0 do
+    local entry = table.remove(line, 1)
+    if entry.done then entry.done() end
+  end
+end
+
 local function take_place(self)
   while self.open >= self.limit do
     local line = waiters(self)
@@ -61,6 +69,7 @@ local function take_place(self)
       line[#line + 1] = entry
       return { cancel = function() entry.done = nil end }
     end)
+    if not self.core:is_alive() then wake_all(self) end -- none of them can be served
     require_alive(self)
   end
   self.open = self.open + 1
@@ -169,7 +178,7 @@ local spawn_options = { cwd = "string", env = "table", pty = "boolean|table" }
 ---@return sshlua.Process
 function Session:spawn(cmd, opts)
   opts = with_defaults(self, options.check(opts, spawn_options, 2))
-  command.text(cmd, 2)
+  command.check(cmd, opts, 2)
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
@@ -183,10 +192,7 @@ function Session:close()
     pcall(scope.shield, scope.timeout, CLOSE_SECONDS, await, self.core.disconnect, self.core)
   end
   self.core:close()
-  while #waiters(self) > 0 do
-    local entry = table.remove(self.line, 1)
-    if entry.done then entry.done() end
-  end
+  wake_all(self)
   if log.wants(2) then log.emit(2, self.name, "closed") end
 end
 

@@ -3,6 +3,8 @@
 #include "loop/socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -261,6 +263,15 @@ static int l_socket_reset(lua_State *L) {
   return 0;
 }
 
+/* socket:nodelay(on): small writes leave at once (TCP_NODELAY). What we connect has it; what we accept has not, because
+   a server it is handed to may want to decide itself. Nothing for other sockets. */
+static int l_socket_nodelay(lua_State *L) {
+  sl_socket *s = sl_box_check(L, 1, SOCKET_CLASS);
+  int on = lua_toboolean(L, 2);
+  setsockopt(s->watch->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return 0;
+}
+
 static int l_socket_fd(lua_State *L) {
   sl_socket *s = sl_box_check(L, 1, SOCKET_CLASS);
   lua_pushinteger(L, s->watch->fd);
@@ -277,6 +288,7 @@ static const luaL_Reg socket_methods[] = {{"read", l_socket_read},
                                           {"close_write", l_socket_close_write},
                                           {"close", l_socket_close},
                                           {"reset", l_socket_reset},
+                                          {"nodelay", l_socket_nodelay},
                                           {"fd", l_socket_fd},
                                           {"is_closed", l_socket_is_closed},
                                           {NULL, NULL}};

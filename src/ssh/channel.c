@@ -12,7 +12,14 @@
 
 /* One fixed size for every read of a channel: after "again" libssh2 wants the same length, and it computes the
    window adjustment from it. */
-enum { READ_BYTES = 262144, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
+enum {
+  READ_BYTES = 262144,
+  WINDOW_DEFAULT = 2 << 20,
+  WINDOW_MIN = 32768,
+  WINDOW_MAX = 1 << 30,
+  WRITE_CHUNK = 32000,
+  COPY_MAX = 32768 /* what is read is copied up to here; beyond, the buffer goes along and the next read gets another */
+};
 
 sl_channel *sl_channel_check(lua_State *L, int idx) {
   return sl_box_check(L, idx, SL_CHANNEL_CLASS);
@@ -202,7 +209,7 @@ static int l_open_channel(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
   lua_Integer window = luaL_optinteger(L, 2, WINDOW_DEFAULT);
   sl_check_done(L, 3);
-  luaL_argcheck(L, window >= READ_BYTES && window <= WINDOW_MAX, 2, "window out of range");
+  luaL_argcheck(L, window >= WINDOW_MIN && window <= WINDOW_MAX, 2, "window out of range");
   open_op *x = sl_eop_new(&s->engine, NULL, 0, &open_kind, sizeof *x);
   sl_channel *ch = calloc(1, sizeof *ch);
   if (!x || !ch) {
@@ -212,6 +219,7 @@ static int l_open_channel(lua_State *L) {
   }
   x->ch = ch;
   x->window = (unsigned)window;
+  ch->read_bytes = window < READ_BYTES ? (size_t)window : READ_BYTES;
   sl_op_start(L, &x->eop.op, 3, 1);
   sl_eop_submit(&x->eop);
   return 1;
@@ -227,13 +235,27 @@ typedef struct read_op {
   bool any; /* both streams */
 } read_op;
 
+static bool keep_bytes(read_op *x, char **scratch, size_t len) {
+  x->len = len;
+  if (len > COPY_MAX) {
+    x->buf = *scratch;
+    *scratch = NULL;
+    return true;
+  }
+  x->buf = malloc(len);
+  if (x->buf) memcpy(x->buf, *scratch, len);
+  return x->buf != NULL;
+}
+
 /* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
 static int read_stream(read_op *x, int stream) {
-  ssize_t n = libssh2_channel_read_ex(x->eop.strand->raw, stream, x->buf, READ_BYTES);
-  if (n < 0) return (int)n;
+  sl_channel *ch = channel_of(&x->eop.op);
+  char **scratch = &x->eop.op.loop->scratch;
+  if (!*scratch && !(*scratch = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
+  ssize_t n = libssh2_channel_read_ex(ch->strand.raw, stream, *scratch, ch->read_bytes);
+  if (n <= 0) return (int)n;
   x->stream = stream;
-  x->len = (size_t)n;
-  return n > 0;
+  return keep_bytes(x, scratch, (size_t)n) ? 1 : LIBSSH2_ERROR_ALLOC;
 }
 
 static int read_either(read_op *x, bool err_first) {
@@ -247,7 +269,7 @@ static int read_either(read_op *x, bool err_first) {
 /* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
 static bool wait_for_more(const sl_strand *s) {
 #ifdef SL_LIBSSH2_STATIC
-  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < READ_BYTES;
+  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < ((const sl_channel *)s)->read_bytes;
 #else
   (void)s;
   return false;
@@ -258,13 +280,8 @@ static int read_step(sl_op *op) {
   read_op *x = (read_op *)op;
   sl_channel *ch = channel_of(op);
   if (x->eop.engine->wire.life == SL_WIRE_OPEN && wait_for_more(x->eop.strand)) return sl_step_again();
-  if (!x->buf && !(x->buf = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ch->err_turn = x->any && !ch->err_turn;
   int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
-  if (rc == sl_step_again()) { /* an idle reader holds no buffer */
-    free(x->buf);
-    x->buf = NULL;
-  }
   return rc < 0 ? rc : 0;
 }
 
@@ -320,6 +337,7 @@ typedef struct write_op {
 static int write_step(sl_op *op) {
   write_op *x = (write_op *)op;
   sl_engine *e = x->eop.engine;
+  if (e->wire.life != SL_WIRE_OPEN) return LIBSSH2_ERROR_SOCKET_DISCONNECT;
   while (x->done < x->len && !(op->abandoned && !x->eop.said)) {
     if (!x->eop.said && sl_buf_len(&e->wire.out) > SL_WIRE_HIGH_WATER) {
       x->eop.strand->woken = true;

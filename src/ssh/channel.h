@@ -19,6 +19,7 @@ typedef struct sl_channel {
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
   sl_exit exit;
+  size_t read_bytes; /* one fixed size for every read, see channel.c */
   bool err_turn; /* read_any looks at stderr first */
 } sl_channel;
 

@@ -1,4 +1,5 @@
---- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a script run on
+--- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a
+--- script run on
 --- it, nothing left behind.
 
 local core = require("sshlua.core")
@@ -66,11 +67,11 @@ local function run_script(path, args)
   local chunk, message = loadfile(path)
   if not chunk then errors.raise({ kind = "usage", message = "demo: " .. message }) end
   local exit, saved_arg = os.exit, arg
-  arg = { [0] = path } -- luacheck: ignore 121
+  arg = { [0] = path }
   for i, value in ipairs(args) do arg[i] = value end
   os.exit = function(code) error(setmetatable({ code = to_code(code) }, Exit), 0) end -- luacheck: ignore 122
   local ok, err = pcall(chunk, (table.unpack or unpack)(args)) -- luacheck: ignore 143
-  os.exit, arg = exit, saved_arg -- luacheck: ignore 121 122
+  os.exit, arg = exit, saved_arg -- luacheck: ignore 122
   if ok then return 0 end
   if getmetatable(err) == Exit then return err.code end
   error(err, 0)

@@ -124,7 +124,7 @@ end
 
 --- Puts the new `require` in the place of the old one.
 function M.install()
-  require = new_require -- luacheck: ignore 121
+  require = new_require
 end
 
 return M

@@ -150,7 +150,7 @@ end
 local function set_arg(argv, zero)
   local t = {}
   for i = 0, #argv do t[i - zero] = argv[i] end
-  arg = t -- luacheck: ignore 121
+  arg = t
 end
 
 --- The name of the command's module, or nil and perhaps a message.

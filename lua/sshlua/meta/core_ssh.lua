@@ -79,6 +79,7 @@ function Session:host_key() end
 ---@field mac_out string
 ---@field mac_in string
 ---@field compression string
+---@field strict_kex? boolean algorithms() only: strict key exchange (CVE-2023-48795); nil where libssh2 does not tell
 
 --- What was agreed on; empty before the handshake.
 ---@return sshlua.core.Algorithms
