@@ -235,19 +235,21 @@ local function step_strayed(task)
   task.strayed = nil
   local hook, mask, count = debug.gethook(co)
   if type(hook) ~= "function" then hook = nil end
+  local raised = false
   local function restore()
     if hook then debug.sethook(co, hook, mask, count) else debug.sethook(co) end
   end
   debug.sethook(co, function()
     if running() ~= co then return end -- LuaJIT's hooks are for all coroutines
     restore()
+    raised = true
     errors.raise({
       kind = "usage", message = where .. ": coroutine.yield in a task: tasks wait with the functions of sshlua; "
         .. "a generator needs a coroutine of its own",
     })
   end, "", 1)
   local r = pack(resume_co(co))
-  restore()
+  if not raised then restore() end
   after_resume(task, unpack(r, 1, r.n))
 end
 
@@ -278,6 +280,7 @@ local function drain()
     if not task.ended and entry.turn == task.turn then step(task, unpack(entry, 1, entry.n)) end
   end
   if ready_head > ready_tail then
+    if ready_tail > STEPS_PER_TURN then ready = {} end -- tables do not shrink
     ready_head, ready_tail = 1, 0
   else
     later = true
