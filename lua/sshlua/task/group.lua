@@ -46,6 +46,8 @@ function Scope:_fail(err)
 end
 
 --- Starts fn(...) as a task of this scope.
+---@param fn fun(...): ...
+---@param ... any for fn
 ---@return sshlua.Task
 function Scope:spawn(fn, ...)
   check_function(fn, 2)
@@ -58,6 +60,8 @@ function Scope:spawn(fn, ...)
 end
 
 --- Calls fn(...) when the scope ends, in reverse order of deferring, however it ends.
+---@param fn fun(...)
+---@param ... any for fn
 function Scope:defer(fn, ...)
   check_function(fn, 2)
   if self.finished then errors.usage(2, "the scope is over") end
@@ -88,6 +92,8 @@ end
 
 --- Runs fn(scope, ...) and returns its results when every task of the scope has ended.
 ---@param fn fun(scope: sshlua.Scope, ...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.scope(fn, ...)
   check_function(fn, 2)
   task.check_wait()
@@ -121,6 +127,7 @@ end
 
 --- Runs the functions at once; returns the first result of each, in order.
 ---@param ... fun(): any
+---@return any ... first result of each
 function M.all(...)
   local functions, results = check_functions(2, ...), {}
   M.scope(function(s)
@@ -133,6 +140,7 @@ end
 
 --- Runs the functions at once; the first to end decides, with its results or its error. The others are cancelled.
 ---@param ... fun(): ...
+---@return any ... the winner's results
 function M.race(...)
   local functions, winner = check_functions(2, ...), nil
   if functions.n == 0 then errors.usage(2, "at least one function expected") end
@@ -187,6 +195,9 @@ function M.each(list, fn, opts)
 end
 
 --- As each; returns the list of first results, with holes where fn returned nil.
+---@param list any[]
+---@param fn fun(item: any, index: integer): any
+---@param opts? { parallel?: integer }
 ---@return any[]
 function M.map(list, fn, opts)
   local results = {}
@@ -229,6 +240,9 @@ end
 ---@field on? "retryable"|fun(err: any): boolean
 
 ---@param opts sshlua.RetryOptions
+---@param fn fun(attempt: integer, ...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.retry(opts, fn, ...)
   local tries, delay, max_delay, factor, jitter, again = check_retry(opts, fn, 2)
   for attempt = 1, tries do

@@ -77,6 +77,8 @@ end
 
 --- Runs fn(...) as a task on our own loop until it and all it started has ended; returns its results, raises its error.
 ---@param fn fun(...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.run(fn, ...)
   check_run(fn, 2)
   local root = task.new_scope(nil)
