@@ -199,6 +199,7 @@ static void engine_run(sl_job *job) {
     again = step_all(e);
     sl_wire_flush(&e->wire);
     again |= woken_left(e) && sl_buf_len(&e->wire.out) <= SL_WIRE_HIGH_WATER;
+    again |= e->wire.life != SL_WIRE_OPEN && !e->reported_lost; /* lost in the flush: operations have to end */
   }
   report_lost(e);
   pause_unless_read(e);

@@ -53,9 +53,10 @@ function Scope:spawn(fn, ...)
   check_function(fn, 2)
   if self.over then errors.usage(2, "the scope is over") end
   self.running = self.running + 1
-  local child = task.spawn(self.inner, fn, ...)
-  child:watch(function(ended) child_ended(self, ended) end)
-  return child
+  local ok, child = pcall(task.spawn_watched, self.inner, self.on_end, fn, ...)
+  if ok then return child end
+  self.running = self.running - 1 -- no memory, no stack
+  error(child, 0)
 end
 
 --- Calls fn(...) when the scope ends, in reverse order of deferring, however it ends.
@@ -98,9 +99,11 @@ function M.scope(fn, ...)
   task.check_wait()
   local inner = task.new_scope(task.current_scope())
   local self = setmetatable({ inner = inner, running = 0, deferred = {} }, scope_mt)
+  self.on_end = function(child) child_ended(self, child) end
   local r = task.within(inner, fn, self, ...)
   if not r[1] then self:_fail(r[2]) end
-  join(self)
+  local joined, err = pcall(join, self)
+  if not joined then self:_fail(err) end -- the stack is full: nobody can wait here, but they are told to end
   self.over = true
   clean_up(self)
   self.finished = true
