@@ -12,6 +12,8 @@ files["lua/sshlua/task/core.lua"] = { read_globals = { "coroutine" } }
 -- Annotations for editors: functions without bodies.
 files["lua/sshlua/meta"] = { ignore = { "211", "212", "241" } }
 
+files["lua/sshlua/cli"] = { globals = { "arg", "require" } } -- the program sets them for scripts
+
 files["spec"] = { std = "max+busted", ignore = { "212" }, max_line_length = 160 }
 files["examples"] = { ignore = { "212" } }
 files["tools"] = { not_globals = {} }

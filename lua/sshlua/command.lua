@@ -22,6 +22,71 @@ M.options = {
   check = "boolean", safe = "boolean", sink = "any", max_output = "number",
 }
 
+local function has(value, method)
+  local kind = type(value)
+  return (kind == "table" or kind == "userdata") and value[method] ~= nil
+end
+
+local function check_env(env, level)
+  for name, value in pairs(env) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+      errors.usage(level + 1, "option 'env': not a variable name: %s", errors.excerpt(tostring(name), 60))
+    end
+    if type(value) ~= "string" and type(value) ~= "number" then
+      errors.usage(level + 1, "option 'env': string expected for %s, got %s", name, type(value))
+    end
+    if tostring(value):find("\0", 1, true) then errors.usage(level + 1, "option 'env': NUL byte in %s", name) end
+  end
+end
+
+--- Raises usage, `level` callers up, unless the command and the values of its options can be sent. Verbs that call each
+--- other check in front, where the caller's line is known.
+---@return string text the command's, see text()
+function M.check(cmd, opts, level)
+  local text = M.text(cmd, level + 1)
+  if opts.cwd and opts.cwd:find("\0", 1, true) then
+    errors.usage(level + 1, "option 'cwd': NUL byte in a directory name")
+  end
+  check_env(opts.env or {}, level + 1)
+  local stdin, sink = opts.stdin, opts.sink
+  if stdin ~= nil and type(stdin) ~= "string" and type(stdin) ~= "function" and not has(stdin, "read") then
+    errors.usage(level + 1, "option 'stdin': string, function or something with read expected, got %s", type(stdin))
+  end
+  if sink ~= nil and type(sink) ~= "function" and not has(sink, "write") then
+    errors.usage(level + 1, "option 'sink': function or something with write expected, got %s", type(sink))
+  end
+  if opts.max_output and not (opts.max_output >= 0) then
+    errors.usage(level + 1, "option 'max_output': bytes expected, got %s", tostring(opts.max_output))
+  end
+  return text
+end
+
+--- A sink as a function, or nil.
+---@return nil|fun(bytes: string, stream: string)
+function M.sink(sink)
+  if sink == nil or type(sink) == "function" then return sink end
+  return function(bytes) sink:write(bytes) end
+end
+
+--- The next bytes of an input that is a function or has read; nil at the end.
+---@return fun(): string|nil
+function M.pieces(stdin)
+  if type(stdin) ~= "function" then
+    return function()
+      local bytes = stdin:read(65536)
+      return bytes ~= "" and bytes or nil
+    end
+  end
+  return function()
+    local bytes = stdin()
+    if bytes ~= nil and type(bytes) ~= "string" then
+      local message = "option 'stdin': string or nil expected of the function, got " .. type(bytes)
+      errors.raise({ kind = "usage", message = message })
+    end
+    return bytes
+  end
+end
+
 --- The shell text of a command: a string is shell and sent as is, a table is an argument vector.
 ---@param cmd string|(string|number)[]
 ---@return string

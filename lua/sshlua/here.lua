@@ -5,11 +5,13 @@ local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")
+local quote = require("sshlua.quote")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task")
 
 local await = task.await
 local OUTPUT_MAX = 8 * 1024 * 1024
+local GRACE_SECONDS = 1
 
 ---@class sshlua.Here
 local Here = { name = "localhost", vars = {}, defaults = {} }
@@ -31,62 +33,112 @@ local function environment(extra)
   return list
 end
 
-local function collect(socket, which, opts, out)
-  local size, limit = 0, opts.max_output or OUTPUT_MAX
+local function collect(socket, which, out)
   while true do
     local bytes = await(socket.read, socket, 65536)
     if not bytes then return socket:close() end
-    if size + #bytes > limit then out.truncated = true end
-    if size < limit then out[which] = out[which] .. bytes:sub(1, limit - size) end
-    size = size + #bytes
-    if opts.sink then opts.sink(bytes, which) end
+    out.last = core.now()
+    local pieces, room = out[which], out.limit - out[which].size
+    if #bytes > room then out.truncated = true end
+    if room > 0 then pieces[#pieces + 1] = bytes:sub(1, room) end
+    pieces.size = pieces.size + #bytes
+    if out.sink then out.sink(bytes, which) end
   end
 end
 
 local function feed(socket, stdin)
-  local next_piece = type(stdin) == "function" and stdin
   if type(stdin) == "string" then
     pcall(await, socket.write, socket, stdin)
   else
-    for bytes in next_piece or function() return stdin:read(65536) end do
+    for bytes in command.pieces(stdin) do
       if not pcall(await, socket.write, socket, bytes) then break end
     end
   end
   socket:close()
 end
 
+local function watch_silence(seconds, out)
+  while true do
+    local left = out.last + seconds - core.now()
+    if left <= 0 then
+      local message = ("no output for %g s"):format(seconds)
+      errors.raise({ kind = "timeout", message = message, host = "localhost", op = "run" })
+    end
+    scope.sleep(left)
+  end
+end
+
+--- Until both outputs and the process have ended.
+local function follow(child, opts, out)
+  local code, signal
+  task.scope(function(s)
+    if opts.stdin ~= nil then s:spawn(feed, child:stdin(), opts.stdin) end
+    if opts.idle then s:spawn(watch_silence, opts.idle, out) end
+    task.all(
+      function() collect(child:stdout(), "stdout", out) end,
+      function() collect(child:stderr(), "stderr", out) end
+    )
+    code, signal = await(child.wait, child)
+    s:cancel()
+  end)
+  return code, signal
+end
+
+--- TERM, a moment to end in, then KILL.
+local function end_child(child, opts)
+  child:kill("TERM")
+  child:stdout():close()
+  child:stderr():close()
+  if opts.stdin ~= nil then child:stdin():close() end
+  pcall(scope.shield, scope.timeout, GRACE_SECONDS, await, child.wait, child)
+  child:kill("KILL")
+end
+
+local function result_of(cmd, out, fields)
+  fields.host, fields.cmd, fields.truncated, fields.duration = "localhost", cmd, out.truncated, core.now() - out.started
+  fields.stdout, fields.stderr = table.concat(out.stdout), table.concat(out.stderr)
+  fields.bytes = out.stdout.size + out.stderr.size
+  return Result.new(fields)
+end
+
+local function interrupted(cmd, out, err)
+  local result = result_of(cmd, out, { err = err })
+  if errors.is(err, "cancelled") then
+    err = errors.new({
+      kind = "cancelled", message = err.message, host = "localhost", op = "run", result = result,
+      cancelled_by = err.cancelled_by or err,
+    })
+  elseif errors.is(err) and rawget(err, "result") == nil then
+    err.result = result
+  end
+  error(err, 0)
+end
+
+--- The words of a command: numbers as quoting would print them.
+local function words(cmd)
+  if type(cmd) ~= "table" then return { "/bin/sh", "-c", cmd } end
+  local args = {}
+  for i, word in ipairs(cmd) do args[i] = type(word) == "number" and quote.quote(word) or word end
+  return args
+end
+
 local function run(cmd, opts)
-  local before = core.now()
-  local args = type(cmd) == "table" and cmd or { "/bin/sh", "-c", command.text(cmd, 3) }
-  for i, arg in ipairs(args) do args[i] = tostring(arg) end
+  local now = core.now()
   local child, err = core.spawn({
-    args = args, env = environment(opts.env), cwd = opts.cwd,
+    args = words(cmd), env = environment(opts.env), cwd = opts.cwd,
     stdin = opts.stdin ~= nil and "pipe" or "null", stdout = "pipe", stderr = "pipe",
   })
   if not child then errors.raise(errors.from(err, { host = "localhost", op = "run" })) end
-  local out = { stdout = "", stderr = "" }
-  local ok, code, signal = pcall(function()
-    task.scope(function(s)
-      if opts.stdin ~= nil then s:spawn(feed, child:stdin(), opts.stdin) end
-      s:spawn(collect, child:stderr(), "stderr", opts, out)
-      collect(child:stdout(), "stdout", opts, out)
-    end)
-    return await(child.wait, child)
-  end)
+  local out = {
+    stdout = { size = 0 }, stderr = { size = 0 }, limit = opts.max_output or OUTPUT_MAX, sink = command.sink(opts.sink),
+    started = now, last = now,
+  }
+  local ok, code, signal = pcall(follow, child, opts, out)
   if not ok then
-    child:kill("TERM")
-    if errors.is(code, "cancelled") then
-      code = errors.new({
-        kind = "cancelled", message = code.message, cancelled_by = code.cancelled_by or code,
-        result = Result.new({ host = "localhost", cmd = cmd, stdout = out.stdout, stderr = out.stderr, err = code }),
-      })
-    end
-    error(code, 0)
+    end_child(child, opts)
+    return interrupted(cmd, out, code)
   end
-  return Result.new({
-    host = "localhost", cmd = cmd, code = code, signal = signal and signal:gsub("^SIG", "") or nil,
-    stdout = out.stdout, stderr = out.stderr, truncated = out.truncated, duration = core.now() - before,
-  })
+  return result_of(cmd, out, { code = code, signal = signal and signal:gsub("^SIG", "") or nil })
 end
 
 --- Runs a local command: a string by /bin/sh, a table as an argument vector without a shell.
@@ -95,7 +147,7 @@ end
 ---@return sshlua.Result
 function Here:run(cmd, opts)
   opts = options.merge(self.defaults, options.check(opts, here_options, 2))
-  local text = command.text(cmd, 2)
+  local text = command.check(cmd, opts, 2)
   local result = scope.deadline({
     seconds = opts.timeout, host = "localhost", op = "run",
     message = opts.timeout and ("%s timed out after %g s"):format(command.label(text), opts.timeout) or nil,
@@ -105,13 +157,18 @@ function Here:run(cmd, opts)
 end
 
 --- Runs a local command and returns its standard output without the last newline.
+---@param cmd string|(string|number)[]
+---@param opts? table as run, without check
 ---@return string
 function Here:read(cmd, opts)
   opts = options.merge(options.check(opts, here_options, 2), { check = true })
+  command.check(cmd, opts, 2)
   return tostring(self:run(cmd, opts))
 end
 
 --- The same with other defaults.
+---@param defaults table as the options of run
+---@return sshlua.Here
 function Here:with(defaults)
   options.check(defaults, here_options, 2)
   local view = { defaults = options.merge(self.defaults, defaults) }

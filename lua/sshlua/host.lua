@@ -98,7 +98,7 @@ function host_mt:__tostring() return self.name end
 
 --- A host by name: "user@name:port". Nothing is connected yet.
 ---@param text string
----@param opts? table see connect.options
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Host
 function M.new(text, opts, level)
   local target = connect.target(text, opts, (level or 1) + 1)
@@ -111,6 +111,7 @@ end
 local verb_options = options.merge(command.options, { safe = "boolean" })
 
 --- The host with other defaults for its verbs, on the same connection: h:with{ cwd = "/srv" }.
+---@param defaults sshlua.CommandOptions
 ---@return sshlua.Host
 function Host:with(defaults)
   options.check(defaults, verb_options, 2)
@@ -157,23 +158,28 @@ end
 
 --- Runs a command; raises when it fails unless check = false. See Session.exec.
 ---@param cmd string|(string|number)[]
----@param opts? table
+---@param opts? sshlua.CommandOptions
 ---@return sshlua.Result
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
-  local text = command.text(cmd, 2)
+  local text = command.check(cmd, opts, 2)
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
 end
 
 --- Runs a command and returns its standard output without the last newline.
+---@param cmd string|(string|number)[]
+---@param opts? sshlua.CommandOptions
 ---@return string
 function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
   opts.check = true
-  return tostring(self:run(cmd, opts))
+  local text = command.check(cmd, opts, 2)
+  return tostring(within_time(self, opts, command.label(text), run_on_session, self, cmd, opts))
 end
 
 --- Starts a command; its stdin, stdout and stderr are streams.
+---@param cmd string|(string|number)[]
+---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Host:spawn(cmd, opts)
   return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
@@ -186,6 +192,7 @@ end
 ---@return sshlua.Result
 function Host:put(from, to, opts)
   opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
+  transfer.check("put", from, to, opts.mode, 2)
   return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
 end
 
@@ -196,6 +203,7 @@ end
 ---@return sshlua.Result
 function Host:get(from, to, opts)
   opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
+  transfer.check("get", from, to, nil, 2)
   return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
 end
 
@@ -223,7 +231,7 @@ M.close_all = close_all
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string
----@param opts? table
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Session
 function M.connect(text, opts, level)
   local s = connect.open(connect.target(text, opts, (level or 1) + 1))

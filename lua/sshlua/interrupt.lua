@@ -1,12 +1,12 @@
---- Who takes a ^C before it cancels everything: the interactive mode, a fleet verb that first lists who is still running.
+--- Who takes a ^C before it cancels everything: the interactive mode, a fleet verb that first lists who still runs.
 --- Knows the order; must not know what anybody does about it.
 
 local M = {}
 
 local handlers = {}
 
---- fn() is called when ^C comes, the latest first, in a turn of the loop: it must not wait. Returning true, it has taken
---- it; otherwise the next one is asked. Returns a function that takes fn away.
+--- fn() is called when ^C comes, the latest first, in a turn of the loop: it must not wait. When it returns true it has
+--- taken it; otherwise the next one is asked. Returns a function that takes fn away.
 ---@param fn fun(): boolean?
 ---@return fun()
 function M.push(fn)

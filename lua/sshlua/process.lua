@@ -26,12 +26,6 @@ local function ignore() end
 local function set_environment(ch, env)
   local refused
   for name, value in pairs(env or {}) do
-    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
-      errors.usage(3, "option 'env': not a variable name: %s", tostring(name))
-    end
-    if type(value) ~= "string" and type(value) ~= "number" then
-      errors.usage(3, "option 'env': string expected for %s, got %s", name, type(value))
-    end
     local ok, err = pcall(await, ch.setenv, ch, name, tostring(value))
     if not ok then
       if not errors.is(err, "channel") then error(err, 0) end
@@ -69,45 +63,23 @@ end
 --- Feeding ----------------------------------------------------------------------------------------------------------
 
 local function feed(ch, stdin)
-  local kind = type(stdin)
-  if kind == "string" then
+  if type(stdin) == "string" then
     await(ch.write, ch, stdin)
-  elseif kind == "function" then
-    for bytes in stdin do await(ch.write, ch, bytes) end
   else
-    while true do
-      local bytes = stdin:read(65536)
-      if not bytes or bytes == "" then break end
-      await(ch.write, ch, bytes)
-    end
+    for bytes in command.pieces(stdin) do await(ch.write, ch, bytes) end
   end
   await(ch.send_eof, ch)
 end
 
-local function check_stdin(stdin, level)
-  local kind = type(stdin)
-  if stdin == nil or kind == "string" or kind == "function" then return end
-  if (kind == "table" or kind == "userdata") and stdin.read then return end
-  errors.usage(level + 1, "option 'stdin': string, function or something with read expected, got %s", kind)
-end
-
---- A command that ends without reading its input is no failure of ours.
+--- A command that ends without reading its input is no failure of ours. A lost connection is told by whoever reads what
+--- came before it.
 local function feed_quietly(ch, stdin)
   local ok, err = pcall(feed, ch, stdin)
-  if ok or errors.is(err, "channel") or errors.is(err, "closed") then return end
+  if ok or errors.is(err, "channel") or errors.is(err, "closed") or errors.is(err, "connection_lost") then return end
   error(err, 0)
 end
 
 --- Collecting -------------------------------------------------------------------------------------------------------
-
-local function to_sink(sink)
-  if sink == nil then return nil end
-  if type(sink) == "function" then return sink end
-  if (type(sink) == "table" or type(sink) == "userdata") and sink.write then
-    return function(bytes) sink:write(bytes) end
-  end
-  errors.usage(4, "option 'sink': function or something with write expected, got %s", type(sink))
-end
 
 --- What one run has given so far.
 local function collector(limit, sink)
@@ -187,8 +159,9 @@ end
 
 local function exec(session, cmd, opts)
   local before = core.now()
-  local out = collector(opts.max_output or OUTPUT_MAX, to_sink(opts.sink))
-  local ch = start(session, cmd, opts)
+  local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
+  local started, ch = pcall(start, session, cmd, opts)
+  if not started then return interrupted(session, cmd, out, before, ch) end
   local r = task.pack(pcall(run, ch, opts, out))
   if not r[1] then
     stop(session, ch)
@@ -209,8 +182,7 @@ end
 
 --- Runs a command to its end and returns its Result; see Session.exec.
 function M.exec(session, cmd, opts, level)
-  check_stdin(opts.stdin, level + 1)
-  local text = command.text(cmd, level + 1)
+  local text = command.check(cmd, opts, level + 1)
   if not opts.timeout then return exec(session, cmd, opts) end
   return scope.deadline({
     seconds = opts.timeout, host = session.name, op = "exec", phase = "command",
@@ -251,6 +223,7 @@ local function finish(self)
   end)
   local code, signal = await(self.ch.wait_closed, self.ch)
   self.session:_close_channel(self.ch)
+  if code == nil and signal == nil and not self.session:is_alive() then error(self.session:_lost(), 0) end
   return result_of(self.session, self.cmd, out, self.started, { code = code, signal = signal })
 end
 
@@ -266,12 +239,15 @@ function Process:wait()
 end
 
 --- Sends a signal (RFC 4254 6.9): "TERM", "INT", ... OpenSSH delivers it for ordinary users only.
+---@param name string with or without SIG
 function Process:signal(name)
   if type(name) ~= "string" then errors.usage(2, "signal name expected, got %s", type(name)) end
   await(self.ch.signal, self.ch, (name:gsub("^SIG", "")))
 end
 
 --- Tells a pty its new size.
+---@param cols integer
+---@param rows integer
 function Process:resize(cols, rows) await(self.ch.resize, self.ch, cols, rows) end
 
 --- TERM, a moment to end in, then the channel is closed. Never waits longer than that.

@@ -33,6 +33,8 @@ function M.new(core_session, target, open_seconds)
   }, session_mt)
 end
 
+--- Is the connection there, as far as we know?
+---@return boolean
 function Session:is_alive() return self.core:is_alive() end
 
 --- Why the connection is gone, as an Error.
@@ -53,6 +55,14 @@ local function waiters(self)
   return self.line
 end
 
+local function wake_all(self)
+  local line = waiters(self)
+  while #line > 0 do
+    local entry = table.remove(line, 1)
+    if entry.done then entry.done() end
+  end
+end
+
 local function take_place(self)
   while self.open >= self.limit do
     local line = waiters(self)
@@ -61,6 +71,7 @@ local function take_place(self)
       line[#line + 1] = entry
       return { cancel = function() entry.done = nil end }
     end)
+    if not self.core:is_alive() then wake_all(self) end -- none of them can be served
     require_alive(self)
   end
   self.open = self.open + 1
@@ -161,15 +172,19 @@ function Session:exec(cmd, opts)
   return result
 end
 
+---@class sshlua.SpawnOptions
+---@field cwd? string directory to run in
+---@field env? table<string, string>
+---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
 local spawn_options = { cwd = "string", env = "table", pty = "boolean|table" }
 
 --- Starts a command; its stdin, stdout and stderr are streams.
 ---@param cmd string|(string|number)[]
----@param opts? { cwd?: string, env?: table<string, string>, pty?: boolean|table }
+---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Session:spawn(cmd, opts)
   opts = with_defaults(self, options.check(opts, spawn_options, 2))
-  command.text(cmd, 2)
+  command.check(cmd, opts, 2)
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
@@ -183,10 +198,7 @@ function Session:close()
     pcall(scope.shield, scope.timeout, CLOSE_SECONDS, await, self.core.disconnect, self.core)
   end
   self.core:close()
-  while #waiters(self) > 0 do
-    local entry = table.remove(self.line, 1)
-    if entry.done then entry.done() end
-  end
+  wake_all(self)
   if log.wants(2) then log.emit(2, self.name, "closed") end
 end
 

@@ -18,10 +18,10 @@ local function target_name(from, to)
   return to .. from:match("([^/]+)/*$")
 end
 
-local function check_path(path, what)
-  if type(path) ~= "string" or path == "" then errors.usage(4, "%s: file name expected, got %s", what, type(path)) end
-  if path:find("\0", 1, true) then errors.usage(4, "%s: NUL byte in a file name", what) end
-  return path
+local function check_path(path, what, level)
+  if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
+  if path == "" then errors.usage(level + 1, "%s: empty file name", what) end
+  if path:find("\0", 1, true) then errors.usage(level + 1, "%s: NUL byte in a file name", what) end
 end
 
 local function file_pieces(file)
@@ -41,12 +41,17 @@ local function closing(file, fn, ...)
 end
 
 local function octal(mode)
-  if mode == nil then return nil end
-  local text = type(mode) == "number" and ("%o"):format(mode) or mode
-  if not text:find("^[0-7]?[0-7][0-7][0-7]$") then
-    errors.usage(4, "option 'mode': octal digits expected, got %s", text)
+  return type(mode) == "number" and mode % 1 == 0 and ("%o"):format(mode) or mode
+end
+
+--- Raises usage, `level` callers up, unless these can be names and a mode.
+---@param what "put"|"get"
+function M.check(what, from, to, mode, level)
+  check_path(from, what, level + 1)
+  check_path(to, what, level + 1)
+  if mode ~= nil and not tostring(octal(mode)):find("^[0-7]?[0-7][0-7][0-7]$") then
+    errors.usage(level + 1, "option 'mode': octal digits expected, got %s", tostring(mode))
   end
-  return text
 end
 
 --- The remote half: writes to a name beside the target that nobody has, compares the size, renames.
@@ -65,8 +70,7 @@ end
 
 ---@param host sshlua.Host
 function M.put(host, from, to, opts)
-  check_path(from, "put")
-  to = target_name(from, check_path(to, "put"))
+  to = target_name(from, to)
   local mode, before = octal(opts.mode), core.now()
   local file = await(core.fs_open, from, "r", nil)
   return closing(file, function()
@@ -87,8 +91,7 @@ end
 
 ---@param host sshlua.Host
 function M.get(host, from, to)
-  check_path(from, "get")
-  to = target_name(from, check_path(to, "get"))
+  to = target_name(from, to)
   local before = core.now()
   local partial = ("%s.sshlua.%d.%s"):format(to, core.getpid(), tostring({}):match("0x(%x+)") or "0")
   local file = await(core.fs_open, partial, "wx", nil)

@@ -3,6 +3,8 @@
    methods that can continue) is known at all. Only in builds with libssh2 built in. */
 #ifdef SL_PACKET_HOOK
 
+#include <string.h>
+
 #include "engine/engine.h"
 
 #include "libssh2_priv.h"
@@ -17,6 +19,31 @@ static uint32_t u32(const unsigned char *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* The server's answer in the method that was agreed on; 31 is something else in a group exchange. */
+static unsigned kex_reply_type(const LIBSSH2_SESSION *session) {
+  if (!session->kex) return 0;
+  return strstr(session->kex->name, "group-exchange") ? SSH_MSG_KEX_DH_GEX_REPLY : SSH_MSG_KEXDH_REPLY;
+}
+
+/* libssh2 accepts any host key in a later key exchange and loses the memory of the one before. Ours stays the one that
+   was checked when the session began, and libssh2 finds the old one freed. */
+static bool host_key_stays(sl_engine *e, const unsigned char *data, size_t len) {
+  LIBSSH2_SESSION *s = e->raw;
+  sl_err why = {0};
+  if (!e->pumped || !(s->state & LIBSSH2_STATE_EXCHANGING_KEYS) || !s->server_hostkey ||
+      data[0] != kex_reply_type(s))
+    return true;
+  if (len >= 5 && u32(data + 1) == s->server_hostkey_len && len - 5 >= s->server_hostkey_len &&
+      memcmp(data + 5, s->server_hostkey, s->server_hostkey_len) == 0) {
+    LIBSSH2_FREE(s, s->server_hostkey);
+    s->server_hostkey = NULL;
+    return true;
+  }
+  sl_err_set(&why, SL_HOSTKEY, NULL, 0, "the server changed its host key within the session");
+  sl_engine_lost(e, &why);
+  return false;
+}
+
 int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
                                int macstate, uint32_t seq) {
   sl_engine *e = session->abstract;
@@ -28,6 +55,10 @@ int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, si
         datalen >= 5)
       s = sl_strand_find(e, u32(data + 1));
     if (s) s->woken = true;
+    if (!host_key_stays(e, data, datalen)) {
+      LIBSSH2_FREE(session, data);
+      return LIBSSH2_ERROR_SOCKET_DISCONNECT;
+    }
     if (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, datalen)) {
       LIBSSH2_FREE(session, data);
       return 0;

@@ -20,11 +20,19 @@ int sl_step_pointer(sl_engine *e, const void *result) {
 
 /* --- receiving ---------------------------------------------------------------------------------------- */
 
-#ifdef SL_LIBSSH2_STATIC
-
+#ifdef SL_PACKET_HOOK
 static bool rekeying(const sl_engine *e) {
   return (e->raw->state & LIBSSH2_STATE_EXCHANGING_KEYS) != 0;
 }
+#else
+/* Without the packet hook nobody tells which channel got something: every lane is looked at. */
+static bool rekeying(const sl_engine *e) {
+  (void)e;
+  return true;
+}
+#endif
+
+#ifdef SL_LIBSSH2_STATIC
 
 void sl_engine_pumped(sl_engine *e) {
   e->pumped = true;
@@ -39,12 +47,6 @@ static int receive_packets(sl_engine *e) {
 }
 
 #else
-
-/* Without the packet hook nobody tells which channel got something: every lane is looked at. */
-static bool rekeying(const sl_engine *e) {
-  (void)e;
-  return true;
-}
 
 void sl_engine_pumped(sl_engine *e) { (void)e; } /* when there is a channel, see sl_strand_attach */
 
@@ -197,6 +199,7 @@ static void engine_run(sl_job *job) {
     again = step_all(e);
     sl_wire_flush(&e->wire);
     again |= woken_left(e) && sl_buf_len(&e->wire.out) <= SL_WIRE_HIGH_WATER;
+    again |= e->wire.life != SL_WIRE_OPEN && !e->reported_lost; /* lost in the flush: operations have to end */
   }
   report_lost(e);
   pause_unless_read(e);

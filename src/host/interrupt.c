@@ -197,10 +197,12 @@ static int l_last_chance(lua_State *L) {
   return 0;
 }
 
-/* untold() -> the name of a signal that came and has not been told, or nil */
+/* untold() -> the name of a signal that came and has not been told, and will not be now; or nil */
 static int l_untold(lua_State *L) {
-  if (!state.pending) return 0;
-  sl_signal_push(L, state.pending);
+  int signum = state.pending;
+  if (!signum) return 0;
+  state.pending = 0;
+  sl_signal_push(L, signum);
   return 1;
 }
 

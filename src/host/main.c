@@ -14,31 +14,6 @@
 
 #define LUA_PATH_OPTION "--lua-path"
 
-/* leave(code): ends the process now. Output is flushed; nothing is waited for, no finalizer runs.
- */
-static int l_leave(lua_State *L) {
-  int code = (int)luaL_checkinteger(L, 1);
-  fflush(NULL);
-  _exit(code);
-}
-
-/* flush_output() -> true when all that was ever written to stdout has gone out; or nil, message,
-   errno. print() tells nobody that it failed, but stdio remembers. Not after io.stdout:close(). */
-static int l_flush_output(lua_State *L) {
-  if (fflush(stdout) != 0) return luaL_fileresult(L, 0, NULL);
-  if (!ferror(stdout)) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushliteral(L, "some of it was lost");
-  lua_pushinteger(L, 0);
-  return 3;
-}
-
-static const luaL_Reg program_functions[] = {
-    {"leave", l_leave}, {"flush_output", l_flush_output}, {NULL, NULL}};
-
 static void set_flag(lua_State *L, const char *name, bool value) {
   lua_pushboolean(L, value);
   lua_setfield(L, -2, name);
@@ -47,7 +22,6 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 /* Pushes the table `program` (+1). */
 static void push_program(lua_State *L, const char *lua_path) {
   lua_newtable(L);
-  luaL_setfuncs(L, program_functions, 0);
   lua_pushliteral(L, LUA_RELEASE);
   lua_setfield(L, -2, "lua");
 #ifdef SL_HAVE_EDIT
@@ -64,6 +38,7 @@ static void push_program(lua_State *L, const char *lua_path) {
   sl_interrupt_open(L);
   sl_repl_open(L);
   sl_luv_open(L);
+  sl_leave_open(L);
 }
 
 static void preload_core(lua_State *L) {
@@ -129,6 +104,7 @@ int main(int argc, char **argv) {
     const char *message = lua_tostring(L, -1);
     fprintf(stderr, "sshlua: %s\n", message ? message : "an error that is no text");
   }
+  sl_leave_soon(L, code);
   lua_close(L);
   return code;
 }

@@ -329,7 +329,8 @@ static bool editor_start(editor *ed) {
   el_set(ed->el, EL_SIGNAL, 0);
   el_set(ed->el, EL_EDITOR, "emacs");
   el_set(ed->el, EL_HIST, history, ed->history);
-  el_set(ed->el, EL_ADDFN, "sshlua-complete", "complete a Lua name", complete);
+  /* The wide one keeps our pointers; the other leaks copies. */
+  el_wset(ed->el, EL_ADDFN, L"sshlua-complete", L"complete a Lua name", complete);
   el_set(ed->el, EL_BIND, "^I", "sshlua-complete", NULL);
   el_set(ed->el, EL_BIND, "^V", "ed-insert", NULL); /* the quoting one takes a pause for the end */
   el_source(ed->el, NULL);

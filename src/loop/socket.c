@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "loop/op.h"
 #include "loop/verbs.h"
 
@@ -29,6 +30,7 @@ typedef struct sl_socket {
   sl_loop *loop;
   sl_watch *watch;
   lane reads, writes;
+  sl_buf unread; /* what a read brought that was then cancelled */
   int kind;
   void **box;
 } sl_socket;
@@ -59,6 +61,29 @@ static int read_push(sl_op *op, lua_State *L) {
 
 static void io_clean(sl_op *op) { free(((io_op *)op)->buf); }
 
+static void serve_unread(sl_socket *s) {
+  while (s->reads.head && sl_buf_len(&s->unread)) {
+    io_op *io = (io_op *)s->reads.head;
+    size_t n = sl_buf_len(&s->unread);
+    io->done = n < io->len ? n : io->len;
+    memcpy(io->buf, sl_buf_head(&s->unread), io->done);
+    sl_buf_take(&s->unread, io->done);
+    sl_op_unlink(&s->reads.head, &s->reads.tail, &io->op);
+    sl_op_finish(&io->op);
+  }
+  if (sl_buf_len(&s->unread) == 0) sl_buf_free(&s->unread);
+}
+
+/* Cancelled between the bytes' coming and their delivery: the next read has them. */
+static void read_drop(sl_op *op) {
+  const io_op *io = (const io_op *)op;
+  sl_socket *s = io->done ? sl_op_kept_object(op) : NULL;
+  if (!s) return;
+  (void)sl_buf_append(&s->unread, io->buf, io->done);
+  serve_unread(s);
+  socket_rearm(s);
+}
+
 static bool read_cancel(sl_op *op) {
   sl_socket *s = ((io_op *)op)->socket;
   sl_op_unlink(&s->reads.head, &s->reads.tail, op);
@@ -73,8 +98,11 @@ static bool write_cancel(sl_op *op) {
   return true;
 }
 
-static const sl_op_kind read_kind = {
-    .name = "socket.read", .push = read_push, .cancel = read_cancel, .clean = io_clean};
+static const sl_op_kind read_kind = {.name = "socket.read",
+                                     .push = read_push,
+                                     .drop = read_drop,
+                                     .cancel = read_cancel,
+                                     .clean = io_clean};
 static const sl_op_kind write_kind = {
     .name = "socket.write", .cancel = write_cancel, .clean = io_clean};
 
@@ -143,6 +171,7 @@ static void socket_free(sl_socket *s) {
   *s->box = NULL;
   lane_close(&s->reads);
   lane_close(&s->writes);
+  sl_buf_free(&s->unread);
   sl_disown(&s->owned);
   if (s->watch) sl_watch_close(s->watch);
   free(s);
@@ -183,7 +212,7 @@ void sl_socket_push(lua_State *L, int fd, int kind) {
 
 sl_watch *sl_socket_take(lua_State *L, int idx) {
   sl_socket *s = sl_box_check(L, idx, SOCKET_CLASS);
-  if (s->reads.head || s->writes.head) luaL_argerror(L, idx, "the socket is in use");
+  if (s->reads.head || s->writes.head || sl_buf_len(&s->unread)) luaL_argerror(L, idx, "the socket is in use");
   sl_watch *w = s->watch;
   s->watch = NULL;
   sl_watch_want(w, 0);
@@ -215,6 +244,7 @@ static int l_socket_read(lua_State *L) {
   }
   sl_op_append(&s->reads.head, &s->reads.tail, &io->op);
   sl_op_start(L, &io->op, 3, 1);
+  serve_unread(s);
   socket_rearm(s);
   return 1;
 }

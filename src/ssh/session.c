@@ -80,6 +80,7 @@ static const sl_engine_hooks session_hooks = {.packet = session_packet, .dying =
 static void session_free(sl_session *s) {
   *s->box = NULL;
   sl_engine_kill(&s->engine);
+  sl_auth_orphan(s);
   sl_auth_clear(s);
   sl_buf_free(&s->auth.banner);
   sl_disown(&s->owned);

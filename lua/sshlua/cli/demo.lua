@@ -1,5 +1,5 @@
---- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a script run on
---- it, nothing left behind.
+--- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a script
+--- run on it, nothing left behind.
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
@@ -100,7 +100,7 @@ end
 local function run_script(o, chunk)
   local before = core.now()
   say("running %s", table.concat({ o.script, unpack(o.args) }, " "))
-  arg = { [0] = o.script, unpack(o.args) } -- luacheck: ignore 121
+  arg = { [0] = o.script, unpack(o.args) }
   local ok, err = pcall(chunk, unpack(o.args))
   io.stdout:flush()
   local how = ok and "ended well" or errors.is(err, "cancelled") and "was interrupted" or "failed"

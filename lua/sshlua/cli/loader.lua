@@ -9,7 +9,7 @@ local package, rawget, type, error, tostring = package, rawget, type, error, tos
 
 local loaded = package.loaded -- the registry's table, whatever a script assigns to package.loaded later
 local loading = {} -- name -> { name=, task=, outer=, waiters= } while its main chunk runs
-local innermost = setmetatable({}, { __mode = "k" }) -- task -> the record it is loading now; .outer is the one around it
+local innermost = setmetatable({}, { __mode = "k" }) -- task -> the record it is loading now; around it is .outer
 local waits_for = setmetatable({}, { __mode = "k" }) -- task -> the record of another task that it waits for
 
 --- The library is loaded through this require itself, so it is asked for late.
@@ -34,7 +34,7 @@ local function find_loader(name)
   error(("module '%s' not found:%s"):format(name, table.concat(tried)), 3)
 end
 
---- Circles ----------------------------------------------------------------------------------------------------------------
+--- Circles ------------------------------------------------------------------------------------------------------------
 
 --- "a -> b -> a": `name` is wanted while the task is inside its loading.
 local function own_circle(name, me)
@@ -69,7 +69,7 @@ local function wait_for(record, me)
   if not ok then error(err, 0) end
 end
 
---- Loading ----------------------------------------------------------------------------------------------------------------
+--- Loading ------------------------------------------------------------------------------------------------------------
 
 local function begin(name, me)
   local record = { name = name, task = me, outer = innermost[me], waiters = {} }
@@ -108,7 +108,8 @@ end
 local function new_require(name)
   if type(name) == "number" then name = tostring(name) end
   if type(name) ~= "string" then
-    error(("bad argument #1 to 'require' (string expected, got %s)"):format(name == nil and "no value" or type(name)), 2)
+    local got = name == nil and "no value" or type(name)
+    error(("bad argument #1 to 'require' (string expected, got %s)"):format(got), 2)
   end
   if loaded[name] then return loaded[name] end
   local me = current_task()
@@ -123,7 +124,7 @@ end
 
 --- Puts the new `require` in the place of the old one.
 function M.install()
-  require = new_require -- luacheck: ignore 121
+  require = new_require
 end
 
 return M

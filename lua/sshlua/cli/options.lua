@@ -26,7 +26,8 @@ M.list = {
     take = function(o) o.interactive = true end,
   },
   {
-    short = "v", text = "say on standard error what happens on the way to hosts; -vv each step, -vvv also libssh2's trace",
+    short = "v",
+    text = "say on standard error what happens on the way to hosts; -vv: each step, -vvv: libssh2's trace too",
     take = function(o) o.verbosity = o.verbosity + 1 end,
   },
   {
@@ -37,7 +38,10 @@ M.list = {
     long = "lua-path", arg = "DIR", text = "take sshlua's own Lua files from DIR (only as the first option)",
     take = function(_, _, at) return at ~= 1 and "option --lua-path must come first" or nil end,
   },
-  { long = "version", text = "print versions, and what is on or off, and exit", take = function(o) o.version = true end },
+  {
+    long = "version", text = "print versions, and what is on or off, and exit",
+    take = function(o) o.version = true end,
+  },
   { short = "h", long = "help", text = "print this text and exit", take = function(o) o.help = true end },
 }
 
@@ -100,19 +104,17 @@ function M.parse(argv)
   local o = { actions = {}, verbosity = 0 }
   local i = 1
   while argv[i] do
-    local word, message = argv[i], nil
+    local word = argv[i]
     if word == "--" then
       o.after_dashes = true
       i = i + 1
       break
     end
     if word == "-" or word:sub(1, 1) ~= "-" then break end
-    if word:sub(1, 2) == "--" then
-      i, message = take_long(o, argv, i)
-    else
-      i, message = take_short(o, argv, i)
-    end
-    if not i then return nil, message end
+    local parse = word:sub(1, 2) == "--" and take_long or take_short
+    local after, message = parse(o, argv, i)
+    if not after then return nil, message end
+    i = after
   end
   o.operand = argv[i] and i or nil
   return o

@@ -11,10 +11,12 @@ sshlua - scriptable SSH automation
 usage: sshlua [OPTION...] [SCRIPT [ARGUMENT...]]
        sshlua [OPTION...] COMMAND [ARGUMENT...]
 
-Runs SCRIPT, a Lua 5.4 file ("-" is standard input), as a task: what waits in it (connecting, commands, timers, require
-of a module that waits) suspends only the task. A script says local ssh = require "sshlua". Its arguments are in ... and
-in the table arg. Without SCRIPT, -e or a command, a terminal gets the interactive mode (-i); otherwise the script is read
-from standard input. A command wins over a file of the same name: a script called run is sshlua ./run, or sshlua -- run.
+Runs SCRIPT, a Lua 5.4 file ("-" is standard input), as a task: what waits in it (connecting,
+commands, timers, require of a module that waits) suspends only the task. A script says
+local ssh = require "sshlua"; its arguments are in ... and in the table arg. Without SCRIPT,
+-e or COMMAND a terminal gets the interactive mode (-i); otherwise the script is read from
+standard input. A command wins over a file of the same name: a script called run is
+sshlua ./run, or sshlua -- run.
 
 options:
 ]==]
@@ -33,8 +35,8 @@ exit status:
   129  hangup          130  ^C
   141  nobody reads the output any more (sshlua ... | head); said without a word
   143  terminated
-A script's os.exit(CODE) leaves with CODE at once: no clean-up runs. ^C, hangup, SIGTERM and a closed output cancel the
-script, and its clean-ups run; a second ^C or SIGTERM leaves at once.
+A script's os.exit(CODE) leaves with CODE at once: no clean-up runs. ^C, hangup, SIGTERM and
+a closed output cancel the script, and its clean-ups run; a second ^C or SIGTERM leaves at once.
 
 environment:
   LUA_PATH, LUA_CPATH, LUA_INIT (and those with _5_4) as in lua(1); LUA_INIT is not for commands

@@ -1,4 +1,5 @@
---- A private `sshd -D` on a loopback port, for what lives in sshd's own listener: MaxStartups, penalties. The object is a
+--- A private `sshd -D` on a loopback port, for what lives in sshd's own listener: MaxStartups, penalties. The object
+--- is a
 --- fleet of one host; ended by its process number.
 
 local core = require("sshlua.core")

@@ -1,4 +1,5 @@
---- Processes of this machine: running short helper programs, finding everything that descends from a process or carries a
+--- Processes of this machine: running short helper programs, finding everything that descends from a process or
+--- carries a
 --- mark in its environment, and ending it. Knows /proc and ps; must not know what the processes are for.
 
 local core = require("sshlua.core")
@@ -135,7 +136,8 @@ function M.marked(all, mark)
   return found
 end
 
---- Ends every process that `find` names (pid -> true): asks first, then kills, and looks again until there is none. True
+--- Ends every process that `find` names (pid -> true): asks first, then kills, and looks again until there is none.
+--- True
 --- when all are gone; bounded by about 4 seconds.
 ---@param find fun(): table<integer, true>
 ---@return boolean

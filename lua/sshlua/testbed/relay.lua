@@ -1,4 +1,5 @@
---- A TCP relay that misbehaves on request: delays, cuts, freezes, small pieces, flipped bits, in either direction and at
+--- A TCP relay that misbehaves on request: delays, cuts, freezes, small pieces, flipped bits, in either direction and
+--- at
 --- an exact byte. Knows bytes; must not know SSH.
 
 local connections = require("sshlua.testbed.connections")
@@ -175,7 +176,12 @@ local function check_faults(faults, level)
 end
 
 --- Starts a relay on 127.0.0.1 to a numeric address. Its fields up and down may be set anew at any time, through set().
----@param opts { to: { [1]: string, [2]: integer }, up?: sshlua.RelayFaults, down?: sshlua.RelayFaults, address?: string }
+---@class sshlua.RelayOptions
+---@field to { [1]: string, [2]: integer }
+---@field up? sshlua.RelayFaults
+---@field down? sshlua.RelayFaults
+---@field address? string
+---@param opts sshlua.RelayOptions
 ---@return sshlua.Relay
 function M.new(opts)
   opts = options.check(opts, { to = "table", up = "table", down = "table", address = "string" }, 2)

@@ -37,9 +37,10 @@ local function find_sftp_server()
   })
 end
 
---- The guardian -----------------------------------------------------------------------------------------------------------
+--- The guardian -----------------------------------------------------------------------------------------------------
 
--- It waits for the end of its standard input, which comes when we close it or die. Started with the directory and the mark
+-- It waits for the end of its standard input, which comes when we close it or die. Started with the directory and the
+-- mark
 -- as $1 and $2. It kills what carries the mark, and the process groups of the servers that the file pids names: "+ 123"
 -- for one that was started, "- 123" when it has ended. A line "done" means: nothing to do.
 local guardian_script = [[
@@ -85,7 +86,7 @@ local function dismiss_guardian(self)
   pcall(task.await, proc.wait, proc)
 end
 
---- The directory ----------------------------------------------------------------------------------------------------------
+--- The directory ----------------------------------------------------------------------------------------------------
 
 ---@class sshlua.TestbedSite
 ---@field dir string
@@ -156,7 +157,7 @@ function Site:remove()
   dismiss_guardian(self)
 end
 
---- Keys -------------------------------------------------------------------------------------------------------------------
+--- Keys -------------------------------------------------------------------------------------------------------------
 
 local key_arguments = {
   ed25519 = { "-t", "ed25519" }, rsa = { "-t", "rsa", "-b", "2048" }, ecdsa = { "-t", "ecdsa", "-b", "256" },
@@ -180,9 +181,10 @@ function M.make_key(path, kind, passphrase)
   return path, (line:match("^(%S+ %S+)"))
 end
 
---- sshd_config ------------------------------------------------------------------------------------------------------------
+--- sshd_config ------------------------------------------------------------------------------------------------------
 
---- sshd takes the first value of most keywords, so a caller's lines stand first, but a Match block to the end of the file.
+--- sshd takes the first value of most keywords, so a caller's lines stand first, but a Match block to the end of the
+--- file.
 --- Of several SetEnv lines only one would count: they become one.
 local function split_lines(...)
   local global, match, env, has_subsystem = {}, {}, {}, false
