@@ -254,21 +254,6 @@ static bool keep_bytes(read_op *x, char **scratch, size_t len) {
   return x->buf != NULL;
 }
 
-<<<<<<< HEAD
-static bool read_unread(read_op *x, int stream) {
-  sl_buf *unread = &((sl_channel *)x->eop.strand)->unread[stream];
-  size_t n = sl_buf_len(unread);
-  if (n == 0) return false;
-  if (n > READ_BYTES) n = READ_BYTES;
-  x->buf = malloc(n);
-  if (!x->buf) return false;
-  memcpy(x->buf, sl_buf_head(unread), n);
-  sl_buf_take(unread, n);
-  if (sl_buf_len(unread) == 0) sl_buf_free(unread);
-  x->stream = stream;
-  x->len = n;
-  return true;
-=======
 static int read_unread(read_op *x, int stream) {
   sl_buf *unread = &channel_of(&x->eop.op)->unread[stream];
   size_t len = sl_buf_len(unread);
@@ -279,18 +264,13 @@ static int read_unread(read_op *x, int stream) {
   x->stream = stream;
   x->len = len;
   return 1;
->>>>>>> stress
 }
 
 /* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
 static int read_stream(read_op *x, int stream) {
   sl_channel *ch = channel_of(&x->eop.op);
   char **scratch = &x->eop.op.loop->scratch;
-<<<<<<< HEAD
-  if (read_unread(x, stream)) return 1;
-=======
   if (sl_buf_len(&ch->unread[stream])) return read_unread(x, stream);
->>>>>>> stress
   if (!*scratch && !(*scratch = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ssize_t n = libssh2_channel_read_ex(ch->strand.raw, stream, *scratch, ch->read_bytes);
   if (n <= 0) return (int)n;
