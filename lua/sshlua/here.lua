@@ -157,6 +157,8 @@ function Here:run(cmd, opts)
 end
 
 --- Runs a local command and returns its standard output without the last newline.
+---@param cmd string|(string|number)[]
+---@param opts? table as run, without check
 ---@return string
 function Here:read(cmd, opts)
   opts = options.merge(options.check(opts, here_options, 2), { check = true })
@@ -165,6 +167,8 @@ function Here:read(cmd, opts)
 end
 
 --- The same with other defaults.
+---@param defaults table as the options of run
+---@return sshlua.Here
 function Here:with(defaults)
   options.check(defaults, here_options, 2)
   local view = { defaults = options.merge(self.defaults, defaults) }

@@ -2,6 +2,13 @@
 local core = require "sshlua.core"
 local processes = require "sshlua.testbed.processes"
 local task = require "sshlua.task"
+
+--- Inside sshlua a task runs already.
+local function run_task(fn)
+  if task.current() then return fn() end
+  return task.run(fn)
+end
+
 local testbed = require "sshlua.testbed"
 
 local await = task.await
@@ -9,7 +16,7 @@ local await = task.await
 -- The body of an `it` as a task with a deadline.
 local function in_task(fn)
   return function()
-    task.run(function() task.timeout(60, fn) end)
+    run_task(function() task.timeout(60, fn) end)
   end
 end
 
@@ -52,7 +59,9 @@ local function spawn_lua(script, opts)
   env[#env + 1] = "LUA_CPATH=" .. (";" .. package.cpath):gsub(";%./", ";" .. here .. "/")
   local i = 0
   while arg and arg[i - 1] do i = i - 1 end
-  opts.args, opts.env, opts.cwd, opts.stdout = { arg and arg[i] or "lua5.4", "-e", script }, env, "/", "pipe"
+  local program = arg and arg[i] or "lua5.4"
+  if program:find("/", 1, true) and program:sub(1, 1) ~= "/" then program = here .. "/" .. program end
+  opts.args, opts.env, opts.cwd, opts.stdout = { program, "-e", script }, env, "/", "pipe"
   return assert(core.spawn(opts))
 end
 
@@ -233,9 +242,9 @@ describe("the throwaway fleet", function()
 
   it("serves in a later run, too", function()
     local fleet
-    task.run(function() fleet = testbed.start() end)
-    task.run(function() assert.equal("ok", (ssh(fleet, nil, "echo ok"))) end)
-    task.run(function() fleet:stop() end)
+    run_task(function() fleet = testbed.start() end)
+    run_task(function() assert.equal("ok", (ssh(fleet, nil, "echo ok"))) end)
+    run_task(function() fleet:stop() end)
   end)
 end)
 
@@ -503,7 +512,7 @@ describe("a second user", function()
   local function with_user(opts, fn)
     return function()
       local reason
-      task.run(function()
+      run_task(function()
         task.timeout(60, function()
           local user
           user, reason = testbed.user(opts)

@@ -13,6 +13,7 @@ M.long = (os.getenv("SSHLUA_LONG") or "") ~= ""
 
 --- Runs fn as a task that has to end in time; what is left running then is an error.
 function M.within(seconds, fn, ...)
+  if task.current() then return task.timeout(seconds, fn, ...) end -- inside sshlua a task runs already
   return task.run(function(...) return task.timeout(seconds, fn, ...) end, ...)
 end
 

@@ -202,7 +202,9 @@ static void engine_run(sl_job *job) {
   bool again = true;
   for (int i = 0; i < ROUNDS_PER_RUN && again; i++) {
     again = step_all(e);
+    bool open = e->wire.life == SL_WIRE_OPEN;
     sl_wire_flush(&e->wire);
+    again |= open && e->wire.life != SL_WIRE_OPEN; /* lost while sending: everybody who waits has to hear of it */
     again |= woken_left(e) && sl_buf_len(&e->wire.out) <= SL_WIRE_HIGH_WATER;
     again |= e->wire.life != SL_WIRE_OPEN && !e->reported_lost; /* lost in the flush: operations have to end */
   }

@@ -24,31 +24,23 @@ sl_watch *sl_watch_new(sl_loop *loop, int fd) {
   return w;
 }
 
-static void watch_ready(uv_poll_t *p, int status, int events);
-
-static void watch_start(sl_watch *w) {
-  w->stopped = false;
-  uv_poll_start(&w->poll, w->events, watch_ready);
-}
-
 static void watch_ready(uv_poll_t *p, int status, int events) {
   sl_watch *w = p->data;
   /* An error shows in the next read or write, which names it. */
-  if (status < 0) {
-    w->stopped = true;
+  if (status < 0) { /* libuv has stopped watching; bytes may stand before the error, so it may take another look */
     events = w->events;
+    w->events = 0;
+    sl_watch_want(w, events);
   }
   if (events & UV_DISCONNECT) events |= w->events & (UV_READABLE | UV_WRITABLE);
   if (w->ready) w->ready(w, events);
-  /* libuv stops watching at the first sign of an error, but bytes may stand before it. */
-  if (w->stopped && w->events && w->fd >= 0) watch_start(w);
 }
 
 void sl_watch_want(sl_watch *w, int events) {
-  if (events == w->events && !w->stopped) return;
+  if (events == w->events) return;
   w->events = events;
   if (events)
-    watch_start(w);
+    uv_poll_start(&w->poll, events, watch_ready);
   else
     uv_poll_stop(&w->poll);
 }

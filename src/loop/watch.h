@@ -11,7 +11,6 @@ typedef void (*sl_watch_fn)(sl_watch *watch, int events); /* UV_READABLE | UV_WR
 struct sl_watch {
   uv_poll_t poll;
   int fd, events;
-  bool stopped; /* by libuv, not by us */
   sl_watch_fn ready;
   void *owner;
 };

@@ -163,8 +163,9 @@ static int open_step(sl_op *op) {
     sl_strand_add(&s->engine, &x->ch->strand);
     sl_strand_attach(&x->ch->strand, raw);
     x->ch->opened = true;
-  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE && s->open_failure[0]) {
-    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s", s->open_failure);
+  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE) { /* without the packet hook the reason is not known */
+    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s",
+               s->open_failure[0] ? s->open_failure : "the server refused to open a channel");
     s->open_failure[0] = '\0';
   }
   return rc;

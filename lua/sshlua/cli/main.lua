@@ -101,6 +101,18 @@ local function set_up_events(program, o)
   if not ok then stop(2, "option -E: %s", message) end
 end
 
+--- A callback of luv that fails is a failure of the script. Returns a function that gives the error and the frames.
+local function watch_luv(program, task)
+  local failure
+  if program.luv_failed then
+    program.luv_failed(function(err)
+      failure = failure or { err, require("sshlua.cli.report").frames(program, 2) }
+      if task.cancel_run then task.cancel_run({ kind = "cancelled", message = "a callback of luv failed" }) end
+    end)
+  end
+  return function() return failure end
+end
+
 --- Runs everything; returns true and the exit code, or false, the error, and the script's frames at it.
 local function run_root(program, o, argv, task)
   local frames
@@ -108,6 +120,7 @@ local function run_root(program, o, argv, task)
     frames = require("sshlua.cli.report").frames(program, 2)
     return err
   end
+  local luv_failure = watch_luv(program, task)
   local ok, result = pcall(task.run, function()
     set_up_events(program, o)
     local good, result = xpcall(o.command and run_command or run_lua, note, program, o, argv)
@@ -115,16 +128,17 @@ local function run_root(program, o, argv, task)
     frames = nil
     return result
   end)
+  if luv_failure() then return false, luv_failure()[1], luv_failure()[2] end
   return ok, result, frames or {}
 end
 
-local function exit_code(o, signals, ok, result, frames)
+local function exit_code(program, o, signals, ok, result, frames)
   if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
   if not ok then
     local report = require("sshlua.cli.report")
     if not signals.is_silent(result) then
       io.stdout:flush()
-      io.stderr:write("sshlua: ", report.text(result, frames), "\n")
+      io.stderr:write("sshlua: ", report.text(program, result, frames), "\n")
     end
     return signals.code or report.code(result, o.command ~= nil)
   end
@@ -136,14 +150,9 @@ local function run(program, o, argv)
   local task = program.load_tasks()
   local signals = require("sshlua.cli.signals")
   signals.install(program, task)
-  if program.luv_failed then
-    program.luv_failed(function(err)
-      if task.cancel_run then task.cancel_run(err) end
-    end)
-  end
   local ok, result, frames = run_root(program, o, argv, task)
   signals.settle(program)
-  return flush_output(program, exit_code(o, signals, ok, result, frames))
+  return flush_output(program, exit_code(program, o, signals, ok, result, frames))
 end
 
 --- The table `arg`: the script is 0, what stands before it is negative.

@@ -132,7 +132,7 @@ local function run(program, chunk)
   end)
   program.untold() -- a ^C that has ended this call is not for the next line
   if r[1] then return show(r) end
-  complain(cancelled and "interrupted" or report.text(r[2], frames or {}))
+  complain(cancelled and "interrupted" or report.text(program, r[2], frames or {}))
 end
 
 --- Reads and runs one statement; false at the end of input.

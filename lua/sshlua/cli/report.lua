@@ -46,20 +46,6 @@ function M.frames(program, level)
   return list
 end
 
---- A message handler for xpcall that remembers where it stood; .last is { err, frames }.
-function M.observer(program)
-  local self = {}
-  function self.note(err)
-    self.last = { err = err, frames = M.frames(program, 2) }
-    return err
-  end
-  function self.frames_of(err)
-    local last = self.last
-    return last and rawequal(last.err, err) and last.frames or {}
-  end
-  return self
-end
-
 --- Text ---------------------------------------------------------------------------------------------------------------
 
 local function text_of(err)
@@ -73,9 +59,17 @@ local function text_of(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
+--- The first line of a traceback that is the script's: all there is of a task that ended long ago.
+local function line_in(program, traceback)
+  for source, line in traceback:gmatch("\n%s*([^\n]-):(%d+): in ") do
+    if not program.internal("@" .. source) then return source .. ":" .. line end
+  end
+end
+
 --- The line where it was raised, unless the text says so itself.
-local function position(err, frames, text)
+local function position(program, err, frames, text)
   local where = errors.is(err) and rawget(err, "at") or frames[1] and frames[1].where
+  if not where and errors.is(err) and type(err.traceback) == "string" then where = line_in(program, err.traceback) end
   if type(where) ~= "string" or text:sub(1, #where + 1) == where .. ":" then return "" end
   if errors.is(err, "usage") and text:find("^[^\n]-:%d+: ") then return "" end -- the caller's line
   if type(err) == "string" and text:find("^[^\n]-:%d+: ") then return "" end
@@ -90,13 +84,14 @@ local function traceback(err, frames)
 end
 
 --- Several lines for people, without a newline at the end.
+---@param program table
 ---@param err any
 ---@param frames table[] where it was raised, may be empty
 ---@return string
-function M.text(err, frames)
+function M.text(program, err, frames)
   if is_stop(err) then return err.message end
   local text = text_of(err)
-  return position(err, frames, text) .. text .. traceback(err, frames)
+  return position(program, err, frames, text) .. text .. traceback(err, frames)
 end
 
 --- Exit codes ---------------------------------------------------------------------------------------------------------

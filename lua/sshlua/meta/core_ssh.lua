@@ -151,7 +151,7 @@ function Session:auth_state() end
 local Channel = {}
 
 --- A channel of type "session". Opens of one session go one after the other.
----@param window integer|nil bytes the server may send ahead: 256 KiB to 1 GiB, default 2 MiB
+---@param window integer|nil bytes the server may send ahead: 32 KiB to 1 GiB, default 2 MiB
 ---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel) kind channel, name SSH_OPEN_FAILURE: refused
 ---@return sshlua.core.Op
 function Session:open_channel(window, done) end

@@ -215,7 +215,7 @@ end
 
 local function enqueue(task, ...)
   local entry = pack(...)
-  entry.task = task
+  entry.task, entry.turn = task, task.turn
   ready_tail = ready_tail + 1
   ready[ready_tail] = entry
 end
@@ -235,19 +235,21 @@ local function step_strayed(task)
   task.strayed = nil
   local hook, mask, count = debug.gethook(co)
   if type(hook) ~= "function" then hook = nil end
+  local raised = false
   local function restore()
     if hook then debug.sethook(co, hook, mask, count) else debug.sethook(co) end
   end
   debug.sethook(co, function()
     if running() ~= co then return end -- LuaJIT's hooks are for all coroutines
     restore()
+    raised = true
     errors.raise({
       kind = "usage", message = where .. ": coroutine.yield in a task: tasks wait with the functions of sshlua; "
         .. "a generator needs a coroutine of its own",
     })
   end, "", 1)
   local r = pack(resume_co(co))
-  restore()
+  if not raised then restore() end
   after_resume(task, unpack(r, 1, r.n))
 end
 
@@ -273,9 +275,12 @@ local function drain()
     ready[ready_head] = nil
     ready_head = ready_head + 1
     steps = steps + 1
-    if not entry.task.ended then step(entry.task, unpack(entry, 1, entry.n)) end
+    local task = entry.task
+    -- Out of date: the wait that this was for was left by an error of the stack.
+    if not task.ended and entry.turn == task.turn then step(task, unpack(entry, 1, entry.n)) end
   end
   if ready_head > ready_tail then
+    if ready_tail > STEPS_PER_TURN then ready = {} end -- tables do not shrink
     ready_head, ready_tail = 1, 0
   else
     later = true
@@ -293,14 +298,23 @@ end
 
 --- Starts fn(...) as a task inside `scope`. It runs for the first time when the caller suspends or returns.
 ---@param scope sshlua.CancelScope
+---@param on_end? fun(task: sshlua.Task)
 ---@return sshlua.Task
-function M.spawn(scope, fn, ...)
-  local task = setmetatable({ co = create(fn), scope = scope, wait = 0 }, task_mt)
+function M.spawn_watched(scope, on_end, fn, ...)
+  local task = setmetatable({ co = create(fn), scope = scope, turn = 0, watchers = { on_end } }, task_mt)
+  local entry = pack(...)
+  entry.task, entry.turn = task, 0
+  -- No call from here on: a stack that is full must not leave half a task.
+  ready_tail = ready_tail + 1
+  ready[ready_tail] = entry
   scope.tasks[task] = true
   live = live + 1
-  wake(task, ...)
+  if not draining and not later then drain() end
   return task
 end
+
+---@return sshlua.Task
+function M.spawn(scope, fn, ...) return M.spawn_watched(scope, nil, fn, ...) end
 
 --- Calls f(task) when the task has ended; at once if it has. Returns a function that takes it back.
 function Task:watch(f)
@@ -324,7 +338,7 @@ function Task:_interrupt(err)
   local waiting = self.waiting
   if not waiting then return end
   self.waiting = nil
-  self.wait = self.wait + 1 -- a late `done` finds itself out of date
+  self.turn = self.turn + 1 -- a late `done` finds itself out of date
   if type(waiting) == "table" or type(waiting) == "userdata" then waiting:cancel() end
   enqueue(self, err)
 end
@@ -426,11 +440,11 @@ local function start_with(start, done, ...)
 end
 
 local function suspend_on(task, interruptible, start, ...)
-  task.wait = task.wait + 1
-  local turn, early, suspended = task.wait, nil, false
+  task.turn = task.turn + 1
+  local turn, early, suspended = task.turn, nil, false
   local function done(...)
-    if task.wait ~= turn then return end
-    task.wait = turn + 1
+    if task.turn ~= turn then return end
+    task.turn = turn + 1
     if suspended then
       task.waiting = nil
       wake(task, ...)

@@ -46,17 +46,22 @@ function Scope:_fail(err)
 end
 
 --- Starts fn(...) as a task of this scope.
+---@param fn fun(...): ...
+---@param ... any for fn
 ---@return sshlua.Task
 function Scope:spawn(fn, ...)
   check_function(fn, 2)
   if self.over then errors.usage(2, "the scope is over") end
   self.running = self.running + 1
-  local child = task.spawn(self.inner, fn, ...)
-  child:watch(function(ended) child_ended(self, ended) end)
-  return child
+  local ok, child = pcall(task.spawn_watched, self.inner, self.on_end, fn, ...)
+  if ok then return child end
+  self.running = self.running - 1 -- no memory, no stack
+  error(child, 0)
 end
 
 --- Calls fn(...) when the scope ends, in reverse order of deferring, however it ends.
+---@param fn fun(...)
+---@param ... any for fn
 function Scope:defer(fn, ...)
   check_function(fn, 2)
   if self.finished then errors.usage(2, "the scope is over") end
@@ -87,14 +92,18 @@ end
 
 --- Runs fn(scope, ...) and returns its results when every task of the scope has ended.
 ---@param fn fun(scope: sshlua.Scope, ...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.scope(fn, ...)
   check_function(fn, 2)
   task.check_wait()
   local inner = task.new_scope(task.current_scope())
   local self = setmetatable({ inner = inner, running = 0, deferred = {} }, scope_mt)
+  self.on_end = function(child) child_ended(self, child) end
   local r = task.within(inner, fn, self, ...)
   if not r[1] then self:_fail(r[2]) end
-  join(self)
+  local joined, err = pcall(join, self)
+  if not joined then self:_fail(err) end -- the stack is full: nobody can wait here, but they are told to end
   self.over = true
   clean_up(self)
   self.finished = true
@@ -118,6 +127,7 @@ end
 
 --- Runs the functions at once; returns the first result of each, in order.
 ---@param ... fun(): any
+---@return any ... first result of each
 function M.all(...)
   local functions, results = check_functions(2, ...), {}
   M.scope(function(s)
@@ -130,6 +140,7 @@ end
 
 --- Runs the functions at once; the first to end decides, with its results or its error. The others are cancelled.
 ---@param ... fun(): ...
+---@return any ... the winner's results
 function M.race(...)
   local functions, winner = check_functions(2, ...), nil
   if functions.n == 0 then errors.usage(2, "at least one function expected") end
@@ -184,6 +195,9 @@ function M.each(list, fn, opts)
 end
 
 --- As each; returns the list of first results, with holes where fn returned nil.
+---@param list any[]
+---@param fn fun(item: any, index: integer): any
+---@param opts? { parallel?: integer }
 ---@return any[]
 function M.map(list, fn, opts)
   local results = {}
@@ -226,6 +240,9 @@ end
 ---@field on? "retryable"|fun(err: any): boolean
 
 ---@param opts sshlua.RetryOptions
+---@param fn fun(attempt: integer, ...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.retry(opts, fn, ...)
   local tries, delay, max_delay, factor, jitter, again = check_retry(opts, fn, 2)
   for attempt = 1, tries do

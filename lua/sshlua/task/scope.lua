@@ -68,6 +68,7 @@ end
 ---@param seconds number nil or math.huge: no limit
 ---@param fn fun(...): ...
 ---@param ... any
+---@return any ... fn's results
 function M.timeout(seconds, fn, ...)
   if type(seconds) == "table" then return M.deadline(seconds, fn, ...) end
   if seconds ~= nil then check_seconds(seconds, 2) end
@@ -87,6 +88,9 @@ end
 
 --- Runs fn(...) so that the cancelling of outer scopes reaches it only after it has ended. Clean-up belongs in here,
 --- with a time limit of its own.
+---@param fn fun(...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function M.shield(fn, ...)
   check_function(fn, 2)
   local scope = task.new_scope(task.current_scope(), true)

@@ -54,14 +54,18 @@ local event_mt = { __index = Event, __name = "sshlua.Event" }
 function M.event() return setmetatable({ line = line() }, event_mt) end
 
 --- It happens. Once: what comes later changes nothing.
+---@param value? any
 function Event:set(value)
   if self.happened then return end
   self.happened, self.value = true, value
   for place in Line.pop, self.line do place.done(nil, value) end
 end
 
+---@return boolean
 function Event:is_set() return self.happened == true end
 
+--- Waits until it has happened; what set() was given.
+---@return any value
 function Event:wait()
   if not self.happened then return self.line:wait() end
   task.checkpoint()
@@ -83,12 +87,14 @@ function M.semaphore(n)
   return setmetatable({ free = n, limit = n, line = line() }, semaphore_mt)
 end
 
+--- Waits for a place. Every acquire needs its release: better use with.
 function Semaphore:acquire()
   if self.free == 0 then return self.line:wait() end
   task.checkpoint()
   self.free = self.free - 1
 end
 
+--- Gives the place back, to whoever waits longest.
 function Semaphore:release()
   if self.free == self.limit then errors.usage(2, "the semaphore was released more often than acquired") end
   local place = self.line:pop()
@@ -97,6 +103,9 @@ function Semaphore:release()
 end
 
 --- fn(...) while holding it.
+---@param fn fun(...): ...
+---@param ... any for fn
+---@return any ... fn's results
 function Semaphore:with(fn, ...)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
   self:acquire()
@@ -123,6 +132,7 @@ function M.queue(limit)
   }, queue_mt)
 end
 
+---@return integer values that are inside
 function Queue:size() return self.last - self.first + 1 end
 
 local function closed_error() return errors.new({ kind = "closed", message = "the queue is closed" }) end
@@ -133,6 +143,7 @@ local function append(self, value)
 end
 
 --- Waits while the queue is full; raises kind closed when it is or gets closed.
+---@param value any not nil
 function Queue:put(value)
   if value == nil then errors.usage(2, "nil cannot be put into a queue") end
   if self.closed then error(closed_error(), 0) end
@@ -147,6 +158,7 @@ function Queue:put(value)
 end
 
 --- The next value, or nil when the queue is closed and empty.
+---@return any value
 function Queue:get()
   if self:size() == 0 and self.putters.after == self.putters and not self.closed then return self.getters:wait() end
   task.checkpoint()
@@ -168,6 +180,7 @@ function Queue:close()
 end
 
 --- for value in queue:values() do
+---@return fun(): any
 function Queue:values()
   return function() return self:get() end
 end
