@@ -517,8 +517,8 @@ describe("a second user", function()
       defer(function()
         user:stop()
         assert.is_false(exists(user.dir))
-        assert.is_false(exists "/etc/pam.d/sshd-sshlua-test")
-        assert.equal("", (processes.run { "grep", "^sshlua-test:", "/etc/passwd", "/etc/group" }))
+        assert.is_false(exists("/etc/pam.d/sshd-" .. user.name))
+        assert.equal("", (processes.run { "grep", "^" .. user.name .. ":", "/etc/passwd", "/etc/group" }))
       end)
       fn(user)
     end)
@@ -533,7 +533,7 @@ describe("a second user", function()
 
   it("logs in with the fleet's key and has its own home", with_user({}, function(user)
     fleet_of(user, { hosts = 2, homes = true }, function(fleet)
-      assert.equal("sshlua-test " .. fleet:host().home, (ssh(fleet, nil, 'touch x; echo "$(id -un) $(pwd)"')))
+      assert.equal(user.name .. " " .. fleet:host().home, (ssh(fleet, nil, 'touch x; echo "$(id -un) $(pwd)"')))
     end)
   end))
 
@@ -543,6 +543,37 @@ describe("a second user", function()
       assert.equal("ok", (ssh(fleet, nil, "echo ok")))
       assert.is_true(#fleet:pids() <= 3)
     end)
+  end))
+
+  it("gets another name when there is one already", with_user({}, function(user)
+    local second, reason = testbed.user()
+    if not second then run.skip(reason) end
+    defer(second.stop, second)
+    assert.not_equal(user.name, second.name)
+    assert.not_equal(user.uid, second.uid)
+  end))
+
+  it("is removed after a run that was interrupted", with_user({}, function(user)
+    local script = [[
+      local task = require "sshlua.task"
+      local run = task.current() and function(fn) fn() end or task.run
+      run(function()
+        local user = require "sshlua.testbed".user { pam = "one_round" }
+        io.write(user.name, " ", user.dir, "\n")
+        io.stdout:flush()
+        task.sleep(100)
+      end)
+    ]]
+    local child = spawn_lua(script, {})
+    local name, dir = await(child:stdout().read, child:stdout(), 1000):match "^(%S+) (%S+)\n"
+    assert.not_equal(user.name, name)
+    child:kill "KILL"
+    await(child.wait, child)
+    assert.truthy(eventually(function() return not exists(dir) end))
+    assert.truthy(eventually(function()
+      return not exists("/etc/pam.d/sshd-" .. name) and processes.run { "grep", "^" .. name .. ":", "/etc/passwd" } == ""
+    end))
+    child:stdout():close()
   end))
 
   it("can run a fleet itself, as an ordinary user", with_user({}, function(user)
@@ -564,6 +595,6 @@ describe("a second user", function()
     local lines = {}
     for line in read_all(child:stdout()):gmatch "[^\n]+" do lines[#lines + 1] = line end
     assert.equal(0, (await(child.wait, child)))
-    assert.same({ "sshlua-test", lines[3], lines[3], "true\ttrue" }, lines)
+    assert.same({ user.name, lines[3], lines[3], "true\ttrue" }, lines)
   end))
 end)
