@@ -71,7 +71,7 @@ end
 local Child = {}
 Child.__index = Child
 
--- Starts the program; inside a task. opts: stdin (text, "pipe" or nothing), env (name -> value or false), cwd, shell (a
+-- Starts the program; inside a task. opts: stdin (text, "pipe" that stays open, or nothing), env (name -> value or false), cwd, shell (a
 -- line of sh in which "$0" is the program).
 function M.start(args, opts)
   opts = opts or {}
@@ -101,15 +101,14 @@ function Child:finish(fn)
     end)
     s:spawn(function() r.err = read_all(self.proc:stderr()) end)
     s:spawn(function()
-      local input = self.opts.stdin and self.proc:stdin()
-      if input and self.opts.stdin ~= "pipe" then
-        pcall(task.await, input.write, input, self.opts.stdin)
-        input:close()
+      if self.opts.stdin and self.opts.stdin ~= "pipe" then
+        pcall(self.write, self, self.opts.stdin)
+        self.proc:stdin():close()
       end
       if fn then fn(self) end
-      if input then input:close() end
     end)
   end)
+  if self.opts.stdin then self.proc:stdin():close() end
   r.code, r.signal = task.await(self.proc.wait, self.proc)
   return r
 end
@@ -122,6 +121,11 @@ function Child:expect(text)
       self.changed:wait()
     end
   end)
+end
+
+function Child:write(text)
+  local input = self.proc:stdin()
+  task.await(input.write, input, text)
 end
 
 function Child:kill(signal) self.proc:kill(signal) end
