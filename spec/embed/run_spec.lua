@@ -69,12 +69,23 @@ describe("ssh.run", function()
     assert.is_true(errors.is(cancelled, "cancelled"))
   end)
 
-  it("is refused inside a task, at the caller's line (37)", function()
-    ssh.run(function()
-      local e = fails("usage", function() ssh.run(print) end)
-      contains(e.message, here(-1) .. ": ssh.run inside a task: just call the function")
-      assert.is_false(pcall(coroutine.wrap(function() ssh.run(print) end)))
+  it("is a scope inside a task (37)", function()
+    local ended
+    assert.same({ n = 2, nil, 5 }, task.pack(ssh.run(function()
+      ssh.sleep(0)
+      local r = task.pack(ssh.run(function(x)
+        ssh.sleep(0.001)
+        return nil, x
+      end, 5))
+      assert.equal("inner", failure(ssh.run, error, "inner"))
+      ended = true
+      return (table.unpack or unpack)(r, 1, r.n)
+    end)))
+    assert.is_true(ended)
+    local e = fails("usage", ssh.run, function()
+      coroutine.wrap(function() ssh.run(print) end)()
     end)
+    contains(e.message, here(-2) .. ": cannot wait here: inside a coroutine that is not a task")
   end)
 
   it("is refused while the loop runs, and in a second copy of the library (37)", function()

@@ -1,7 +1,7 @@
 -- Other processes for the embed specs: the interpreter that runs busted, with the same module.
 local M = {}
 
-local function interpreter()
+function M.interpreter()
   local i = 0
   while arg and arg[i - 1] do i = i - 1 end
   return arg and arg[i] or "lua5.4"
@@ -26,6 +26,7 @@ local function preload()
   end
   maps:close()
   if #list == 0 then return "" end
+  table.sort(list, function(a, b) return a:find("libasan", 1, true) ~= nil and b:find("libasan", 1, true) == nil end)
   return "LD_PRELOAD=" .. quote(table.concat(list, " ")) .. " ASAN_OPTIONS=detect_leaks=0 "
 end
 M.preload = preload()
@@ -45,7 +46,7 @@ function M.lua(code, name)
   local file = assert(io.open(path, "w"))
   file:write(code)
   file:close()
-  local output, status = M.sh(M.preload .. quote(name or interpreter()) .. " " .. path)
+  local output, status = M.sh(M.preload .. quote(name or M.interpreter()) .. " " .. path)
   os.remove(path)
   return output, status
 end

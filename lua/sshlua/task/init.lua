@@ -70,16 +70,20 @@ end
 
 local function check_run(fn, level)
   check_function(fn, level + 1)
-  if task.current() then errors.usage(level + 1, "ssh.run inside a task: just call the function") end
   if loop.attached() then errors.usage(level + 1, "sshlua is attached to another loop: use ssh.spawn") end
   if loop.running() then errors.usage(level + 1, "the loop runs already: use ssh.spawn") end
 end
 
 --- Runs fn(...) as a task on our own loop until it and all it started has ended; returns its results, raises its error.
+--- Inside a task, which is where the program runs scripts, it is a scope of that task: the same script runs under both.
+--- Meanwhile M.cancel_run(err) cancels the run (for ^C).
 ---@param fn fun(...): ...
 ---@param ... any for fn
 ---@return any ... fn's results
 function M.run(fn, ...)
+  if task.current() and type(fn) == "function" then
+    return group.scope(function(_, ...) return fn(...) end, ...)
+  end
   check_run(fn, 2)
   local root = task.new_scope(nil)
   M.cancel_run = function(err) task.cancel(root, err) end
