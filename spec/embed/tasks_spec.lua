@@ -1,4 +1,6 @@
 -- The task library in this interpreter, too: the unit specs again.
+local environment = setfenv and getfenv(1) or _ENV -- luacheck: ignore 113
+
 for _, name in ipairs({ "scope", "cancel", "sync", "where", "many" }) do
-  dofile("spec/unit/task_" .. name .. "_spec.lua")
+  assert(loadfile("spec/unit/task_" .. name .. "_spec.lua", "t", environment))()
 end

@@ -25,6 +25,7 @@ local function preload()
     end
   end
   maps:close()
+  table.sort(list) -- libasan before the others
   if #list == 0 then return "" end
   return "LD_PRELOAD=" .. quote(table.concat(list, " ")) .. " ASAN_OPTIONS=detect_leaks=0 "
 end
