@@ -59,7 +59,9 @@ local function spawn_lua(script, opts)
   env[#env + 1] = "LUA_CPATH=" .. (";" .. package.cpath):gsub(";%./", ";" .. here .. "/")
   local i = 0
   while arg and arg[i - 1] do i = i - 1 end
-  opts.args, opts.env, opts.cwd, opts.stdout = { arg and arg[i] or "lua5.4", "-e", script }, env, "/", "pipe"
+  local program = arg and arg[i] or "lua5.4"
+  if program:find("/", 1, true) and program:sub(1, 1) ~= "/" then program = here .. "/" .. program end
+  opts.args, opts.env, opts.cwd, opts.stdout = { program, "-e", script }, env, "/", "pipe"
   return assert(core.spawn(opts))
 end
 
@@ -510,7 +512,7 @@ describe("a second user", function()
   local function with_user(opts, fn)
     return function()
       local reason
-      task.run(function()
+      run_task(function()
         task.timeout(60, function()
           local user
           user, reason = testbed.user(opts)

@@ -8,6 +8,12 @@
 #include "base/embedded.h"
 #include "host/host.h"
 
+#ifdef SL_COMPILED_LUA
+static const sl_embedded *const modules = sl_compiled_lua;
+#else
+static const sl_embedded *const modules = sl_embedded_lua;
+#endif
+
 #define DIR_KEY "sshlua.program.lua_path"
 
 /* The directory of --lua-path, or NULL. It is part of argv and so outlives everything. */
@@ -23,7 +29,7 @@ static bool is_ours(const char *name) {
 }
 
 static const sl_embedded *find_embedded(const char *name) {
-  for (const sl_embedded *e = sl_embedded_lua; e->name; e++) {
+  for (const sl_embedded *e = modules; e->name; e++) {
     if (strcmp(e->name, name) == 0) return e;
   }
   return NULL;
@@ -71,7 +77,7 @@ static int load_embedded(lua_State *L, const char *name) {
     return 1;
   }
   const char *chunk = lua_pushfstring(L, "@%s", e->path);
-  if (luaL_loadbufferx(L, e->source, e->len, chunk, "t") != LUA_OK) return lua_error(L);
+  if (luaL_loadbuffer(L, e->source, e->len, chunk) != LUA_OK) return lua_error(L);
   lua_pushstring(L, e->path);
   return 2;
 }
@@ -102,7 +108,7 @@ bool sl_embedded_internal(lua_State *L, const char *source) {
     size_t len = strlen(dir);
     return strncmp(source, dir, len) == 0 && strncmp(source + len, "/sshlua/", 8) == 0;
   }
-  for (const sl_embedded *e = sl_embedded_lua; e->name; e++) {
+  for (const sl_embedded *e = modules; e->name; e++) {
     if (strcmp(e->path, source) == 0) return true;
   }
   return false;

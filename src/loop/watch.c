@@ -27,9 +27,10 @@ sl_watch *sl_watch_new(sl_loop *loop, int fd) {
 static void watch_ready(uv_poll_t *p, int status, int events) {
   sl_watch *w = p->data;
   /* An error shows in the next read or write, which names it. */
-  if (status < 0) { /* libuv has stopped watching */
+  if (status < 0) { /* libuv has stopped watching; bytes may stand before the error, so it may take another look */
     events = w->events;
     w->events = 0;
+    sl_watch_want(w, events);
   }
   if (events & UV_DISCONNECT) events |= w->events & (UV_READABLE | UV_WRITABLE);
   if (w->ready) w->ready(w, events);

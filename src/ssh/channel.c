@@ -73,18 +73,22 @@ static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
 
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
   enum { CONFIRMATION = 91, OPEN_FAILURE = 92, REQUEST = 98, SUCCESS = 99, FAILURE = 100 };
+  sl_reader r = sl_reader_of(data + 1, len - 1);
+  uint32_t number;
   switch (data[0]) {
   case CONFIRMATION:
-    return s->engine.lane.head == NULL;
-  case OPEN_FAILURE:
-    if (len > 5) open_refused(s, data, len);
-    return s->engine.lane.head == NULL;
+  case OPEN_FAILURE: /* nobody else's answer, and not a second one */
+    if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
+    if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
+    return false;
   case REQUEST:
     if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);
     return false;
   case SUCCESS:
   case FAILURE: /* an answer nobody waits for would stay in libssh2's queue */
-    return !strand || !strand->lanes[SL_LANE_REQUEST].head;
+    if (!strand || !strand->lanes[SL_LANE_REQUEST].head || strand->answered) return true;
+    strand->answered = true;
+    return false;
   default:
     return false;
   }
@@ -159,8 +163,9 @@ static int open_step(sl_op *op) {
     sl_strand_add(&s->engine, &x->ch->strand);
     sl_strand_attach(&x->ch->strand, raw);
     x->ch->opened = true;
-  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE && s->open_failure[0]) {
-    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s", s->open_failure);
+  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE) { /* without the packet hook the reason is not known */
+    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s",
+               s->open_failure[0] ? s->open_failure : "the server refused to open a channel");
     s->open_failure[0] = '\0';
   }
   return rc;
@@ -249,26 +254,23 @@ static bool keep_bytes(read_op *x, char **scratch, size_t len) {
   return x->buf != NULL;
 }
 
-static bool read_unread(read_op *x, int stream) {
-  sl_buf *unread = &((sl_channel *)x->eop.strand)->unread[stream];
-  size_t n = sl_buf_len(unread);
-  if (n == 0) return false;
-  if (n > READ_BYTES) n = READ_BYTES;
-  x->buf = malloc(n);
-  if (!x->buf) return false;
-  memcpy(x->buf, sl_buf_head(unread), n);
-  sl_buf_take(unread, n);
-  if (sl_buf_len(unread) == 0) sl_buf_free(unread);
+static int read_unread(read_op *x, int stream) {
+  sl_buf *unread = &channel_of(&x->eop.op)->unread[stream];
+  size_t len = sl_buf_len(unread);
+  x->buf = malloc(len);
+  if (!x->buf) return LIBSSH2_ERROR_ALLOC;
+  memcpy(x->buf, sl_buf_head(unread), len);
+  sl_buf_free(unread);
   x->stream = stream;
-  x->len = n;
-  return true;
+  x->len = len;
+  return 1;
 }
 
 /* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
 static int read_stream(read_op *x, int stream) {
   sl_channel *ch = channel_of(&x->eop.op);
   char **scratch = &x->eop.op.loop->scratch;
-  if (read_unread(x, stream)) return 1;
+  if (sl_buf_len(&ch->unread[stream])) return read_unread(x, stream);
   if (!*scratch && !(*scratch = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ssize_t n = libssh2_channel_read_ex(ch->strand.raw, stream, *scratch, ch->read_bytes);
   if (n <= 0) return (int)n;

@@ -51,7 +51,10 @@ static void keep_kexinit(sl_session *s, const unsigned char *data, size_t len) {
 static bool session_packet(sl_engine *e, sl_strand *strand, const unsigned char *data, size_t len) {
   sl_session *s = (sl_session *)e;
   unsigned type = data[0];
-  if (type == MSG_DISCONNECT) disconnected(s, data, len);
+  if (type == MSG_DISCONNECT) {
+    disconnected(s, data, len);
+    return e->pumped; /* libssh2 would no longer hand out what came before it */
+  }
   if (type == MSG_KEXINIT) keep_kexinit(s, data, len);
   if (type <= MSG_IGNORE_TO_EXT_INFO_LAST || (type >= MSG_KEXINIT && type <= MSG_KEX_LAST)) return false;
   if (!e->pumped) return false;

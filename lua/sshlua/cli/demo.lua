@@ -1,11 +1,15 @@
---- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a
---- script run on
---- it, nothing left behind.
+--- `sshlua demo [--hosts N] [--keep] [-- script.lua args]`: a throwaway fleet of OpenSSH servers on loopback, a script
+--- run on it, nothing left behind.
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local quote = require("sshlua.quote")
+local report = require("sshlua.cli.report")
 local settings = require("sshlua.settings")
 local task = require("sshlua.task")
+local testbed = require("sshlua.testbed")
+
+local unpack = table.unpack or unpack -- luacheck: ignore 143
 
 local M = { summary = "run a script on a throwaway fleet of sshd on loopback" }
 
@@ -17,6 +21,14 @@ own, runs the script with them known, and removes everything again. ~/.ssh is no
   --hosts N   how many hosts, 1 to 100
   --keep      wait for Enter before removing the fleet, so that one can look at it
 ]]
+
+local function to_count(text)
+  local n = tonumber((text or ""):match("^%d+$"))
+  if not n or n < 1 or n > 100 then
+    errors.raise({ kind = "usage", message = "demo: --hosts: a number from 1 to 100 expected" })
+  end
+  return n
+end
 
 local function parse(args)
   local o = { hosts = 5, script = nil, args = {} }
@@ -30,11 +42,10 @@ local function parse(args)
     elseif name == "--keep" then
       o.keep = true
     elseif name == "--hosts" then
-      o.hosts = tonumber(args[i])
-      if not o.hosts or o.hosts % 1 ~= 0 or o.hosts < 1 or o.hosts > 100 then
-        errors.raise({ kind = "usage", message = "demo: --hosts: a number from 1 to 100 expected" })
-      end
+      o.hosts = to_count(args[i])
       i = i + 1
+    elseif name:find("^%-%-hosts=") then
+      o.hosts = to_count(name:sub(9))
     else
       errors.raise({ kind = "usage", message = "demo: unknown option " .. name })
     end
@@ -46,64 +57,101 @@ end
 
 local function say(fmt, ...) io.stderr:write("demo: ", fmt:format(...), "\n") end
 
+--- The user's own key, agent and known_hosts are out of the game, for hosts that are not of the fleet, too.
 local function point_settings_at(fleet)
   local saved = { defaults = settings.defaults, hosts = settings.hosts }
-  settings.defaults, settings.hosts = {}, {}
+  settings.defaults = { identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false }
+  settings.hosts = {}
   for _, host in ipairs(fleet.hosts) do settings.hosts[host.name] = fleet:options(host.name) end
   return function() settings.defaults, settings.hosts = saved.defaults, saved.hosts end
 end
 
---- What os.exit raises in the script, so that the fleet ends before the program does.
-local Exit = { __name = "sshlua.demo.Exit" }
-
-local function to_code(code)
-  if code == nil or code == true then return 0 end
-  if code == false then return 1 end
-  return code
+--- Connections first: a server that is killed would be news to them. Whoever comes second, while another task is in
+--- os.exit, waits for the end of the program.
+local function end_fleet(fleet)
+  if fleet.stopped then return task.shield(task.sleep, 10) end
+  pcall(task.timeout, 2, require("sshlua.host").close_all)
+  if fleet:stop() then
+    say("the fleet is gone: no process, no file is left")
+  else
+    say("some process of the fleet would not end; its files are gone")
+  end
 end
 
---- Runs the script; returns its exit code, or raises its error.
-local function run_script(path, args)
+--- os.exit leaves at once, but not without the fleet. Where nothing can wait (in a callback, in a coroutine of the
+--- script's own), the fleet's guardian does it a moment later.
+local function guard_exit(fleet)
+  local exit = os.exit
+  os.exit = function(code, close) -- luacheck: ignore 122
+    io.stdout:flush()
+    pcall(task.shield, end_fleet, fleet)
+    exit(code, close)
+  end
+  return function() os.exit = exit end -- luacheck: ignore 122
+end
+
+local function load_script(path)
   local chunk, message = loadfile(path)
-  if not chunk then errors.raise({ kind = "usage", message = "demo: " .. message }) end
-  local exit, saved_arg = os.exit, arg
-  arg = { [0] = path }
-  for i, value in ipairs(args) do arg[i] = value end
-  os.exit = function(code) error(setmetatable({ code = to_code(code) }, Exit), 0) end -- luacheck: ignore 122
-  local ok, err = pcall(chunk, (table.unpack or unpack)(args)) -- luacheck: ignore 143
-  os.exit, arg = exit, saved_arg -- luacheck: ignore 122
-  if ok then return 0 end
-  if getmetatable(err) == Exit then return err.code end
-  error(err, 0)
+  if chunk then return chunk end
+  local missing = message:find("^cannot open ") or message:find("^cannot read ")
+  report.stop(missing and 2 or 1, "%s", message)
+end
+
+local function run_script(o, chunk)
+  local before = core.now()
+  say("running %s", table.concat({ o.script, unpack(o.args) }, " "))
+  arg = { [0] = o.script, unpack(o.args) }
+  local ok, err = pcall(chunk, unpack(o.args))
+  io.stdout:flush()
+  local how = ok and "ended well" or errors.is(err, "cancelled") and "was interrupted" or "failed"
+  say("%s %s after %.1f s", o.script, how, core.now() - before)
+  if not ok then error(err, 0) end
 end
 
 local function wait_for_enter(fleet)
-  say("the fleet is in %s; try: ssh -F none -i %s -o UserKnownHostsFile=%s -p %d %s@%s", fleet.dir, fleet.identity,
-    fleet.known_hosts, fleet.hosts[1].port, fleet.hosts[1].user, fleet.hosts[1].address)
-  task.await(core.tty_prompt, { prompt = "demo: press Enter to remove it ", echo = true })
+  local host = fleet.hosts[1]
+  say("the fleet is in %s; from another terminal:", fleet.dir)
+  say("  ssh -F none -i %s -o IdentitiesOnly=yes -o UserKnownHostsFile=%s -p %d %s@%s", quote.quote(fleet.identity),
+    quote.quote(fleet.known_hosts), host.port, host.user, host.address)
+  if core.isatty(0) then
+    task.await(core.tty_prompt, { prompt = "demo: press Enter to remove it ", echo = true })
+  else
+    say("^C removes it")
+    task.sleep(1e8)
+  end
+end
+
+local SHOWN = 10
+
+local function show_hosts(fleet, seconds)
+  say("%d throwaway %s up in %.1f s, each with a host key and a home of its own", #fleet.hosts,
+    #fleet.hosts == 1 and "host" or "hosts", seconds)
+  for i, host in ipairs(fleet.hosts) do
+    if i > SHOWN then
+      say("  and %d more", #fleet.hosts - SHOWN)
+      break
+    end
+    local key = core.fingerprint(core.public_key_parse(host.host_key_line))
+    say("  %-5s %s@%s:%d  %s", host.name, host.user, host.address, host.port, key)
+  end
+end
+
+local function use_fleet(s, fleet, o, chunk, before)
+  s:defer(end_fleet, fleet)
+  s:defer(point_settings_at(fleet))
+  s:defer(guard_exit(fleet))
+  show_hosts(fleet, core.now() - before)
+  local ok, err = pcall(run_script, o, chunk)
+  if o.keep and (ok or not errors.is(err, "cancelled")) then wait_for_enter(fleet) end
+  if not ok then error(err, 0) end
 end
 
 local function with_fleet(o)
-  local testbed = require("sshlua.testbed")
+  local chunk = load_script(o.script)
   local before = core.now()
   local fleet = testbed.start({ hosts = o.hosts, homes = true })
-  return task.scope(function(s)
-    s:defer(function()
-      fleet:stop()
-      say("the fleet is gone: no process, no file is left")
-    end)
-    s:defer(point_settings_at(fleet))
-    say("%d hosts up in %.1f s: %s to %s, sshd on %s:%d ...", o.hosts, core.now() - before, fleet.hosts[1].name,
-      fleet.hosts[#fleet.hosts].name, fleet.hosts[1].address, fleet.hosts[1].port)
-    say("running %s %s", o.script, table.concat(o.args, " "))
-    before = core.now()
-    local code = run_script(o.script, o.args)
-    io.stdout:flush()
-    say("%s ended with exit status %d after %.1f s", o.script, code, core.now() - before)
-    if o.keep then wait_for_enter(fleet) end
-    task.scope(function() require("sshlua.host").close_all() end)
-    return code
-  end)
+  task.scope(use_fleet, fleet, o, chunk, before)
+  return 0
 end
 
 function M.run(args)
