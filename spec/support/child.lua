@@ -25,7 +25,6 @@ local function preload()
     end
   end
   maps:close()
-  table.sort(list) -- libasan before the others
   if #list == 0 then return "" end
   table.sort(list, function(a, b) return a:find("libasan", 1, true) ~= nil and b:find("libasan", 1, true) == nil end)
   return "LD_PRELOAD=" .. quote(table.concat(list, " ")) .. " ASAN_OPTIONS=detect_leaks=0 "
