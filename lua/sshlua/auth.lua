@@ -204,9 +204,18 @@ local function check_answers(info, answers)
   return answers
 end
 
+--- A build without fibres cannot wait inside libssh2's callback: the answers go along with the question.
+local function answers_in_advance(self)
+  if core.about().fibres then return nil end
+  local given = self.target.opts.keyboard_interactive
+  if type(given) == "table" then return given end
+  local secret = password_for(self, "Password: ", 1)
+  return secret and { secret } or {}
+end
+
 local function kbdint_once(self, try)
   local s = self.session
-  local what, info = await(s.auth_kbdint, s, self.target.user, nil)
+  local what, info = await(s.auth_kbdint, s, self.target.user, answers_in_advance(self))
   for _ = 1, ROUNDS_MAX do
     if what ~= "prompts" then return what end
     local ok, answers = pcall(answers_for, self, info, try)

@@ -80,7 +80,8 @@ function M.pieces(stdin)
   return function()
     local bytes = stdin()
     if bytes ~= nil and type(bytes) ~= "string" then
-      errors.raise({ kind = "usage", message = "option 'stdin': string or nil expected of the function, got " .. type(bytes) })
+      local message = "option 'stdin': string or nil expected of the function, got " .. type(bytes)
+      errors.raise({ kind = "usage", message = message })
     end
     return bytes
   end

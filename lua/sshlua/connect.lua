@@ -41,7 +41,49 @@ local legacy = {
   macs = "hmac-sha1",
 }
 
---- What ssh.connect and ssh.host take.
+--- What ssh.connect and ssh.host take. Lists may be strings with commas.
+---@class sshlua.ConnectOptions
+---@field user? string default: the local user
+---@field port? integer default 22
+---@field hostname? string where to connect, if not to the name
+---@field family? 4|6
+---@field bind? string numeric source address
+---@field timeout? number seconds for connecting, all in all
+---@field timeouts? table<string, number> seconds by phase: resolve, connect, greeting, handshake, hostkey, ...
+---@field tries? integer attempts, when a retry may help; default 3
+---@field server_alive_interval? number seconds, default 15; 0: off
+---@field server_alive_count_max? integer default 3
+---@field identity? string|string[]|false private key files; false: none
+---@field identity_data? string a private key as text
+---@field certificate? string file
+---@field passphrase? string|fun(key: string, try: integer): string?
+---@field agent? boolean|string false: none; a string: its socket; default $SSH_AUTH_SOCK
+---@field identities_only? boolean of the agent, only the keys that are in identity
+---@field password? string|fun(prompt: string, try: integer): string?
+---@field change_password? fun(text: string): string? a new password, when the server insists
+---@field keyboard_interactive? table|fun(prompts: sshlua.core.Prompts, try: integer): string[]?
+---@field methods? string|string[] default publickey, keyboard-interactive, password
+---@field batch? boolean never ask on the terminal
+---@field banner? fun(text: string)
+---@field known_hosts? string|string[] files; the first is written to; "none": no file
+---@field strict_host_key_checking? "yes"|"ask"|"accept-new"|"no"|"off" what happens to unknown keys
+---@field hash_known_hosts? boolean new lines are hashed
+---@field host_key_alias? string the name to look up in known_hosts
+---@field fingerprints? string|string[] accepted in place of known_hosts, "SHA256:..."
+---@field verify_host_key? fun(key: table): boolean true accepts, in place of known_hosts and fingerprints
+---@field insecure_accept_any_host_key? boolean
+---@field kex? string|string[] best first
+---@field ciphers? string|string[]
+---@field macs? string|string[]
+---@field host_key_algorithms? string|string[]
+---@field legacy? boolean old algorithms, too, for this host
+---@field compression? boolean
+---@field max_sessions? integer channels at once; default: learnt from refusals
+---@field window? integer bytes the server may send ahead on a channel; default 2 MiB
+---@field max_write_buffer? integer bytes that may wait in the stdin of a process; default 16 MiB
+---@field env? table<string, string> for every command
+
+--- The same as options.check wants it.
 M.options = {
   user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
   identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|function",

@@ -37,6 +37,7 @@ local before_auth = { resolve = true, connect = true, greeting = true, handshake
 ---@field result? sshlua.Result what came before it failed
 ---@field reason? string kind hostkey: unknown, changed or revoked
 ---@field bytes? integer transfers: how many bytes are safe
+---@field at? string the script's line that asked for what failed: "deploy.lua:12"
 ---@field traceback? string filled by the task library
 ---@field retryable boolean computed: trying again may help
 local Error = {}
@@ -56,10 +57,23 @@ function M.excerpt(s, max)
   return text:sub(1, cut) .. "..."
 end
 
+--- Where our own files are: "@sshlua/" inside the program, "@/usr/share/lua/5.4/sshlua/".
+local home = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "\0"
+
+--- The innermost line of this task from `level` on that is not in a file of ours, "deploy.lua:12"; nil: none.
+local function script_line(level)
+  for at = level + 1, level + 50 do
+    local info = debug.getinfo(at, "Sl")
+    if not info then return nil end
+    if info.currentline > 0 and info.source:sub(1, #home) ~= home then
+      return ("%s:%d"):format(info.short_src, info.currentline)
+    end
+  end
+end
+
 local function where(level)
-  local info = debug.getinfo(level + 1, "Sl")
-  if not info or info.currentline < 0 then return "" end
-  return ("%s:%d: "):format(info.short_src, info.currentline)
+  local line = script_line(level + 1)
+  return line and line .. ": " or ""
 end
 
 local function check_kind(kind, level)
@@ -78,6 +92,7 @@ local function build(fields, level)
   local e = {}
   for k, v in pairs(fields) do e[k] = v end
   e.retryable = nil -- computed, see below
+  if e.at == nil then e.at = script_line(2) end
   for _, k in ipairs(one_line) do
     if type(e[k]) == "string" then e[k] = clean(e[k]) end
   end

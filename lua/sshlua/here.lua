@@ -61,7 +61,8 @@ local function watch_silence(seconds, out)
   while true do
     local left = out.last + seconds - core.now()
     if left <= 0 then
-      errors.raise({ kind = "timeout", message = ("no output for %g s"):format(seconds), host = "localhost", op = "run" })
+      local message = ("no output for %g s"):format(seconds)
+      errors.raise({ kind = "timeout", message = message, host = "localhost", op = "run" })
     end
     scope.sleep(left)
   end
@@ -73,7 +74,10 @@ local function follow(child, opts, out)
   task.scope(function(s)
     if opts.stdin ~= nil then s:spawn(feed, child:stdin(), opts.stdin) end
     if opts.idle then s:spawn(watch_silence, opts.idle, out) end
-    task.all(function() collect(child:stdout(), "stdout", out) end, function() collect(child:stderr(), "stderr", out) end)
+    task.all(
+      function() collect(child:stdout(), "stdout", out) end,
+      function() collect(child:stderr(), "stderr", out) end
+    )
     code, signal = await(child.wait, child)
     s:cancel()
   end)
@@ -153,6 +157,8 @@ function Here:run(cmd, opts)
 end
 
 --- Runs a local command and returns its standard output without the last newline.
+---@param cmd string|(string|number)[]
+---@param opts? table as run, without check
 ---@return string
 function Here:read(cmd, opts)
   opts = options.merge(options.check(opts, here_options, 2), { check = true })
@@ -161,6 +167,8 @@ function Here:read(cmd, opts)
 end
 
 --- The same with other defaults.
+---@param defaults table as the options of run
+---@return sshlua.Here
 function Here:with(defaults)
   options.check(defaults, here_options, 2)
   local view = { defaults = options.merge(self.defaults, defaults) }

@@ -34,6 +34,7 @@ end
 local pool = {} -- key -> { session=, opening= event }
 local registered = false
 
+--- Closes every pooled connection.
 local function close_all()
   registered = false
   local all = pool
@@ -97,7 +98,7 @@ function host_mt:__tostring() return self.name end
 
 --- A host by name: "user@name:port". Nothing is connected yet.
 ---@param text string
----@param opts? table see connect.options
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Host
 function M.new(text, opts, level)
   local target = connect.target(text, opts, (level or 1) + 1)
@@ -110,6 +111,7 @@ end
 local verb_options = options.merge(command.options, { safe = "boolean" })
 
 --- The host with other defaults for its verbs, on the same connection: h:with{ cwd = "/srv" }.
+---@param defaults sshlua.CommandOptions
 ---@return sshlua.Host
 function Host:with(defaults)
   options.check(defaults, verb_options, 2)
@@ -156,7 +158,7 @@ end
 
 --- Runs a command; raises when it fails unless check = false. See Session.exec.
 ---@param cmd string|(string|number)[]
----@param opts? table
+---@param opts? sshlua.CommandOptions
 ---@return sshlua.Result
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
@@ -165,6 +167,8 @@ function Host:run(cmd, opts)
 end
 
 --- Runs a command and returns its standard output without the last newline.
+---@param cmd string|(string|number)[]
+---@param opts? sshlua.CommandOptions
 ---@return string
 function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
@@ -174,6 +178,8 @@ function Host:read(cmd, opts)
 end
 
 --- Starts a command; its stdin, stdout and stderr are streams.
+---@param cmd string|(string|number)[]
+---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Host:spawn(cmd, opts)
   return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
@@ -221,9 +227,11 @@ for _, verb in ipairs({
   end
 end
 
+M.close_all = close_all
+
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string
----@param opts? table
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Session
 function M.connect(text, opts, level)
   local s = connect.open(connect.target(text, opts, (level or 1) + 1))

@@ -162,10 +162,11 @@ local function check_files(target, blob, fingerprint)
     refuse(target, "revoked", ("the host key %s is marked as revoked in %s"):format(fingerprint, at),
       "do not connect: the key is known to be stolen or withdrawn; the server needs a new one")
   elseif verdict == "changed" then
+    local file = info and info.file or files[1] or "~/.ssh/known_hosts"
     refuse(target, "changed", ("the host key has changed: the server shows %s %s, %s has %s"):format(
       core.key_type(blob) or "?", fingerprint, at, (info and info.fingerprint) or "another key"),
       ("somebody may be listening in; if you know that the key was changed, remove the old one: "
-        .. "ssh-keygen -f %s -R '%s'"):format(info and info.file or files[1] or "~/.ssh/known_hosts", shown_name(name, port)))
+        .. "ssh-keygen -f %s -R '%s'"):format(file, shown_name(name, port)))
   elseif verdict == "unknown" then
     unknown(target, files, name, port, blob, fingerprint)
   else

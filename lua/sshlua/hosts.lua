@@ -20,7 +20,7 @@ local fleet_mt = { __index = Fleet, __name = "sshlua.Fleet" }
 
 --- Hosts by expression ("web[01-20],db1"), or by a list of names.
 ---@param expression string|string[]
----@param opts? table connect options for all of them
+---@param opts? sshlua.ConnectOptions for all of them
 ---@return sshlua.Fleet
 function M.new(expression, opts, level)
   level = (level or 1) + 1
@@ -37,6 +37,8 @@ function M.new(expression, opts, level)
 end
 
 --- The fleet with other defaults for its verbs, on the same connections.
+---@param defaults sshlua.CommandOptions
+---@return sshlua.Fleet
 function Fleet:with(defaults)
   local view = {}
   for i, h in ipairs(self) do view[i] = h:with(defaults) end
@@ -94,6 +96,7 @@ local each_options = { parallel = "count", check = "boolean" }
 --- fn(h) for each host, `parallel` at once; its failures are collected, and what it returns is in result.value.
 ---@param fn fun(h: sshlua.Host): any
 ---@param opts? { parallel?: integer, check?: boolean }
+---@return sshlua.Results
 function Fleet:each(fn, opts)
   opts = options.check(opts, each_options, 2)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
@@ -122,6 +125,10 @@ function Fleet:run(cmd, opts)
 end
 
 --- Copies a file to every host.
+---@param from string
+---@param to string a name, or a directory with a slash at its end
+---@param opts? { mode?: string, timeout?: number, parallel?: integer, check?: boolean }
+---@return sshlua.Results
 function Fleet:put(from, to, opts)
   local own, rest = split(opts, each_options)
   options.check(own, each_options, 2)

@@ -29,24 +29,27 @@ local M = {
 
 --- A host by name: nothing is connected yet.
 ---@param name string "user@name:port"
----@param opts? table
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Host
 function M.host(name, opts) return (host.new(name, opts, 2)) end
 
 --- Many hosts: "web[01-20],db1", or a list of names.
 ---@param expression string|string[]
----@param opts? table
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Fleet
 function M.hosts(expression, opts) return (hosts.new(expression, opts, 2)) end
 
 --- A session by hand.
 ---@param name string
----@param opts? table
+---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Session
 function M.connect(name, opts) return (host.connect(name, opts, 2)) end
 
 --- fn(...)'s results; or nil and the error. Cancellation and misuse are raised.
 ---@param fn fun(...): ...
+---@param ... any for fn
+---@return any result fn's first, or nil
+---@return any ... its others, or the error
 function M.try(fn, ...)
   local r = task.pack(pcall(fn, ...))
   if r[1] then return (table.unpack or unpack)(r, 2, r.n) end -- luacheck: ignore 143
@@ -55,6 +58,8 @@ function M.try(fn, ...)
 end
 
 --- Calls fn(event) for what happens on the way to hosts and back. Returns a function that ends it.
+---@param fn fun(event: sshlua.LogEvent)
+---@return fun() stop
 function M.log(fn) return require("sshlua.log").listen(fn) end
 
 return setmetatable(M, {

@@ -6,6 +6,12 @@ local core = require("sshlua.core")
 
 local M = { level = 0 }
 
+---@class sshlua.LogEvent and more fields, by what happened
+---@field at number seconds since the library was loaded
+---@field host? string
+---@field what string "connected", "kex", "hostkey", "auth.ok", "exec", "failed", ...
+---@field level integer 1 or 2
+
 local start = core.now()
 local sinks = {}
 local file
@@ -41,6 +47,8 @@ end
 
 --- Calls fn(event) for every event of level 1 and 2; event = {at=, host=, what=, level=, ...}. Returns a function that
 --- ends it.
+---@param fn fun(event: sshlua.LogEvent)
+---@return fun() stop
 function M.listen(fn)
   sinks[#sinks + 1] = fn
   return function()

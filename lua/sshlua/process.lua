@@ -160,7 +160,8 @@ end
 local function exec(session, cmd, opts)
   local before = core.now()
   local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
-  local ch = start(session, cmd, opts)
+  local started, ch = pcall(start, session, cmd, opts)
+  if not started then return interrupted(session, cmd, out, before, ch) end
   local r = task.pack(pcall(run, ch, opts, out))
   if not r[1] then
     stop(session, ch)
@@ -238,12 +239,15 @@ function Process:wait()
 end
 
 --- Sends a signal (RFC 4254 6.9): "TERM", "INT", ... OpenSSH delivers it for ordinary users only.
+---@param name string with or without SIG
 function Process:signal(name)
   if type(name) ~= "string" then errors.usage(2, "signal name expected, got %s", type(name)) end
   await(self.ch.signal, self.ch, (name:gsub("^SIG", "")))
 end
 
 --- Tells a pty its new size.
+---@param cols integer
+---@param rows integer
 function Process:resize(cols, rows) await(self.ch.resize, self.ch, cols, rows) end
 
 --- TERM, a moment to end in, then the channel is closed. Never waits longer than that.

@@ -146,7 +146,8 @@ end
 function Results:check()
   local failed = self:failed()
   if #failed == 0 then return self end
-  errors.raise { kind = "fleet", message = tostring(self), results = self, cause = failed[1].err, op = "fleet" }
+  errors.raise { kind = "fleet", message = tostring(self), result = self, results = self,
+    cause = failed[1].err, op = "fleet" }
 end
 
 ---@class sshlua.ResultGroup

@@ -33,6 +33,8 @@ function M.new(core_session, target, open_seconds)
   }, session_mt)
 end
 
+--- Is the connection there, as far as we know?
+---@return boolean
 function Session:is_alive() return self.core:is_alive() end
 
 --- Why the connection is gone, as an Error.
@@ -170,11 +172,15 @@ function Session:exec(cmd, opts)
   return result
 end
 
+---@class sshlua.SpawnOptions
+---@field cwd? string directory to run in
+---@field env? table<string, string>
+---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
 local spawn_options = { cwd = "string", env = "table", pty = "boolean|table" }
 
 --- Starts a command; its stdin, stdout and stderr are streams.
 ---@param cmd string|(string|number)[]
----@param opts? { cwd?: string, env?: table<string, string>, pty?: boolean|table }
+---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Session:spawn(cmd, opts)
   opts = with_defaults(self, options.check(opts, spawn_options, 2))

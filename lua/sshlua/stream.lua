@@ -86,6 +86,7 @@ function Reader:read_line()
 end
 
 --- for line in reader:lines() do
+---@return fun(): string?
 function Reader:lines()
   return function() return self:read_line() end
 end
@@ -103,6 +104,7 @@ function M.writer(sink, finish, limit)
 end
 
 --- Writes all of it; suspends while the other side does not take it.
+---@param bytes string
 function Writer:write(bytes)
   if type(bytes) ~= "string" then errors.usage(2, "string expected, got %s", type(bytes)) end
   if self.closed then errors.raise({ kind = "closed", message = "the stream is closed for writing" }) end

@@ -1,5 +1,7 @@
--- Spec bodies as tasks, the same in plain Lua (a run of their own) and inside sshlua (where a task runs already): with a
--- deadline, with clean-up in reverse order, and with a look at what was left behind. Knows busted; must not know servers.
+-- Spec bodies as tasks, the same in plain Lua (a run of their own) and inside sshlua (where a task runs already):
+-- with a
+-- deadline, with clean-up in reverse order, and with a look at what was left behind. Knows busted; must not know
+-- servers.
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local task = require "sshlua.task"

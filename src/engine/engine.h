@@ -29,6 +29,7 @@ struct sl_strand {
   uint32_t id; /* our side's channel number */
   sl_lane lanes[SL_LANES];
   bool woken;
+  bool answered; /* the request under way has its answer */
 };
 
 /* An operation of the engine. `step` makes one libssh2 call and returns its code; on failure it may fill
@@ -60,10 +61,13 @@ struct sl_engine {
   sl_strand *strands, *buried;
   bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
   bool readable, wake_all, running, reported_lost;
+  unsigned kex_packets;   /* in the key exchange under way */
+  uint32_t open_answered; /* number of the last channel that was confirmed or refused, plus one */
   /* keepalive.c */
   uv_timer_t *keepalive;
   uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
   unsigned keepalive_sent, keepalive_max, keepalive_owed;
+  bool keepalive_looked; /* the socket was looked at before giving up */
   /* trim.c */
   struct sl_rest *rest;
   struct sl_trim *trim;
@@ -84,6 +88,8 @@ void sl_strand_detached(sl_engine *e); /* a strand has gone: is there still one 
 /* Removes a strand that the pump may stand on; free(s) follows when it does not. s begins its allocation. */
 void sl_strand_bury(sl_strand *s);
 void sl_engine_free_buried(sl_engine *e);
+/* Is this the first answer to the channel that is being opened? Asked once for each answer. */
+bool sl_engine_awaits_open(sl_engine *e, uint32_t id);
 sl_strand *sl_strand_find(sl_engine *e, uint32_t id);
 void sl_strand_wake(sl_strand *s);
 bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */

@@ -20,11 +20,19 @@ int sl_step_pointer(sl_engine *e, const void *result) {
 
 /* --- receiving ---------------------------------------------------------------------------------------- */
 
-#ifdef SL_LIBSSH2_STATIC
-
+#ifdef SL_PACKET_HOOK
 static bool rekeying(const sl_engine *e) {
   return (e->raw->state & LIBSSH2_STATE_EXCHANGING_KEYS) != 0;
 }
+#else
+/* Without the packet hook nobody tells which channel got something: every lane is looked at. */
+static bool rekeying(const sl_engine *e) {
+  (void)e;
+  return true;
+}
+#endif
+
+#ifdef SL_LIBSSH2_STATIC
 
 void sl_engine_pumped(sl_engine *e) {
   e->pumped = true;
@@ -39,12 +47,6 @@ static int receive_packets(sl_engine *e) {
 }
 
 #else
-
-/* Without the packet hook nobody tells which channel got something: every lane is looked at. */
-static bool rekeying(const sl_engine *e) {
-  (void)e;
-  return true;
-}
 
 void sl_engine_pumped(sl_engine *e) { (void)e; } /* when there is a channel, see sl_strand_attach */
 
@@ -117,6 +119,11 @@ static bool is_fatal(int rc) {
   }
 }
 
+static void leave_lane(sl_lane *lane, sl_eop *x) {
+  sl_op_unlink(&lane->head, &lane->tail, &x->op);
+  if (x->strand && lane == &x->strand->lanes[SL_LANE_REQUEST]) x->strand->answered = false;
+}
+
 /* Steps the head of a lane; true when it finished. */
 static bool step_head(sl_engine *e, sl_lane *lane) {
   sl_eop *x = (sl_eop *)lane->head;
@@ -129,7 +136,7 @@ static bool step_head(sl_engine *e, sl_lane *lane) {
     if (is_fatal(rc) && e->wire.life == SL_WIRE_OPEN) engine_failed(e, rc);
     finish_failed(x, rc);
   }
-  sl_op_unlink(&lane->head, &lane->tail, &x->op);
+  leave_lane(lane, x);
   sl_op_finish(&x->op);
   return true;
 }
@@ -179,7 +186,7 @@ static void report_lost(sl_engine *e) {
 
 /* The poll is level-triggered: bytes that nobody takes would spin the loop. */
 static void pause_unless_read(sl_engine *e) {
-  bool readers = e->pumped || e->lane.head;
+  bool readers = (e->pumped || e->lane.head) && sl_buf_len(&e->wire.out) <= SL_WIRE_CHOKE;
   if (e->wire.life != SL_WIRE_OPEN) readers = false;
   sl_wire_pause(&e->wire, !readers);
 }
@@ -199,6 +206,7 @@ static void engine_run(sl_job *job) {
     sl_wire_flush(&e->wire);
     again |= open && e->wire.life != SL_WIRE_OPEN; /* lost while sending: everybody who waits has to hear of it */
     again |= woken_left(e) && sl_buf_len(&e->wire.out) <= SL_WIRE_HIGH_WATER;
+    again |= e->wire.life != SL_WIRE_OPEN && !e->reported_lost; /* lost in the flush: operations have to end */
   }
   report_lost(e);
   pause_unless_read(e);

@@ -28,6 +28,14 @@ void sl_op_start(lua_State *L, sl_op *op, int done_idx, int keep_idx) {
   op->handle = box;
 }
 
+void *sl_op_kept_object(const sl_op *op) {
+  lua_State *L = op->loop->anchor;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, op->keep_ref);
+  void **box = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return box ? *box : NULL;
+}
+
 /* Lua values are released as soon as the operation ends, although its memory may be pinned longer. */
 static void op_detach(sl_op *op) {
   if (op->handle) *op->handle = NULL;

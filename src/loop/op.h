@@ -35,6 +35,9 @@ void *sl_op_new(sl_loop *loop, const sl_op_kind *kind, size_t size); /* zeroed; 
    (a string to write); pushes the handle (+1). Raises before anything is anchored. */
 void sl_op_start(lua_State *L, sl_op *op, int done_idx, int keep_idx);
 
+/* The object in the box that keep_ref anchors; NULL when it was closed meanwhile. */
+void *sl_op_kept_object(const sl_op *op);
+
 void sl_op_finish(sl_op *op);           /* queue for delivery; op->err says how it went */
 void sl_op_release(sl_op *op);          /* end without delivery */
 void sl_op_pin(sl_op *op);

@@ -3,11 +3,14 @@
 #include "loop/socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "loop/op.h"
 #include "loop/verbs.h"
 
@@ -27,6 +30,7 @@ typedef struct sl_socket {
   sl_loop *loop;
   sl_watch *watch;
   lane reads, writes;
+  sl_buf unread; /* what a read brought that was then cancelled */
   int kind;
   void **box;
 } sl_socket;
@@ -57,6 +61,29 @@ static int read_push(sl_op *op, lua_State *L) {
 
 static void io_clean(sl_op *op) { free(((io_op *)op)->buf); }
 
+static void serve_unread(sl_socket *s) {
+  while (s->reads.head && sl_buf_len(&s->unread)) {
+    io_op *io = (io_op *)s->reads.head;
+    size_t n = sl_buf_len(&s->unread);
+    io->done = n < io->len ? n : io->len;
+    memcpy(io->buf, sl_buf_head(&s->unread), io->done);
+    sl_buf_take(&s->unread, io->done);
+    sl_op_unlink(&s->reads.head, &s->reads.tail, &io->op);
+    sl_op_finish(&io->op);
+  }
+  if (sl_buf_len(&s->unread) == 0) sl_buf_free(&s->unread);
+}
+
+/* Cancelled between the bytes' coming and their delivery: the next read has them. */
+static void read_drop(sl_op *op) {
+  const io_op *io = (const io_op *)op;
+  sl_socket *s = io->done ? sl_op_kept_object(op) : NULL;
+  if (!s) return;
+  (void)sl_buf_append(&s->unread, io->buf, io->done);
+  serve_unread(s);
+  socket_rearm(s);
+}
+
 static bool read_cancel(sl_op *op) {
   sl_socket *s = ((io_op *)op)->socket;
   sl_op_unlink(&s->reads.head, &s->reads.tail, op);
@@ -71,8 +98,11 @@ static bool write_cancel(sl_op *op) {
   return true;
 }
 
-static const sl_op_kind read_kind = {
-    .name = "socket.read", .push = read_push, .cancel = read_cancel, .clean = io_clean};
+static const sl_op_kind read_kind = {.name = "socket.read",
+                                     .push = read_push,
+                                     .drop = read_drop,
+                                     .cancel = read_cancel,
+                                     .clean = io_clean};
 static const sl_op_kind write_kind = {
     .name = "socket.write", .cancel = write_cancel, .clean = io_clean};
 
@@ -141,6 +171,7 @@ static void socket_free(sl_socket *s) {
   *s->box = NULL;
   lane_close(&s->reads);
   lane_close(&s->writes);
+  sl_buf_free(&s->unread);
   sl_disown(&s->owned);
   if (s->watch) sl_watch_close(s->watch);
   free(s);
@@ -181,7 +212,7 @@ void sl_socket_push(lua_State *L, int fd, int kind) {
 
 sl_watch *sl_socket_take(lua_State *L, int idx) {
   sl_socket *s = sl_box_check(L, idx, SOCKET_CLASS);
-  if (s->reads.head || s->writes.head) luaL_argerror(L, idx, "the socket is in use");
+  if (s->reads.head || s->writes.head || sl_buf_len(&s->unread)) luaL_argerror(L, idx, "the socket is in use");
   sl_watch *w = s->watch;
   s->watch = NULL;
   sl_watch_want(w, 0);
@@ -213,6 +244,7 @@ static int l_socket_read(lua_State *L) {
   }
   sl_op_append(&s->reads.head, &s->reads.tail, &io->op);
   sl_op_start(L, &io->op, 3, 1);
+  serve_unread(s);
   socket_rearm(s);
   return 1;
 }
@@ -261,6 +293,15 @@ static int l_socket_reset(lua_State *L) {
   return 0;
 }
 
+/* socket:nodelay(on): small writes leave at once (TCP_NODELAY). What we connect has it; what we accept has not, because
+   a server it is handed to may want to decide itself. Nothing for other sockets. */
+static int l_socket_nodelay(lua_State *L) {
+  sl_socket *s = sl_box_check(L, 1, SOCKET_CLASS);
+  int on = lua_toboolean(L, 2);
+  setsockopt(s->watch->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return 0;
+}
+
 static int l_socket_fd(lua_State *L) {
   sl_socket *s = sl_box_check(L, 1, SOCKET_CLASS);
   lua_pushinteger(L, s->watch->fd);
@@ -277,6 +318,7 @@ static const luaL_Reg socket_methods[] = {{"read", l_socket_read},
                                           {"close_write", l_socket_close_write},
                                           {"close", l_socket_close},
                                           {"reset", l_socket_reset},
+                                          {"nodelay", l_socket_nodelay},
                                           {"fd", l_socket_fd},
                                           {"is_closed", l_socket_is_closed},
                                           {NULL, NULL}};

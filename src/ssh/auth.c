@@ -69,6 +69,14 @@ void sl_auth_clear(sl_session *s) {
   a->fibre = NULL;
 }
 
+void sl_auth_orphan(sl_session *s) {
+  sl_op *op = s->auth.op;
+  if (!op) return;
+  if (!op->err.kind) sl_err_set(&op->err, SL_CLOSED, NULL, 0, "the session was closed");
+  ((sl_eop *)op)->engine = NULL;
+  s->auth.op = NULL;
+}
+
 void sl_auth_end_fibre(sl_session *s) {
   s->auth.aborting = true;
   while (s->auth.fibre && sl_fibre_resume(s->auth.fibre)) continue;
@@ -148,14 +156,23 @@ static int auth_push(sl_op *op, lua_State *L) {
   return 2;
 }
 
-static const sl_op_kind auth_kind = {
-    .name = "session.auth", .step = auth_step, .push = auth_push, .cancel = sl_eop_cancel};
+static void auth_clean(sl_op *op) {
+  sl_session *s = (sl_session *)((sl_eop *)op)->engine;
+  if (s && s->auth.op == op) s->auth.op = NULL;
+}
+
+static const sl_op_kind auth_kind = {.name = "session.auth",
+                                     .step = auth_step,
+                                     .push = auth_push,
+                                     .cancel = sl_eop_cancel,
+                                     .clean = auth_clean};
 
 static int start_attempt(lua_State *L, sl_session *s, int done_idx, int (*call)(sl_session *)) {
   auth_op *x = sl_eop_new(&s->engine, NULL, 0, &auth_kind, sizeof *x);
   if (!x) return luaL_error(L, "not enough memory");
   x->call = call;
   s->auth.call = call;
+  s->auth.op = &x->eop.op;
   sl_op_start(L, &x->eop.op, done_idx, 1);
   sl_eop_submit(&x->eop);
   return 1;
@@ -176,7 +193,7 @@ static sl_session *begin(lua_State *L, int done_idx) {
   size_t len;
   luaL_checklstring(L, 2, &len);
   sl_check_done(L, done_idx);
-  if (s->engine.lane.head || s->auth.fibre || s->auth.sign_asked)
+  if (s->engine.lane.head || s->auth.op || s->auth.fibre || s->auth.sign_asked)
     luaL_error(L, "an authentication attempt is under way");
   sl_auth_clear(s);
   s->auth.partial = false;

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "engine/fibre.h"
+#include "loop/op.h"
 
 struct sl_session;
 struct sl_key;
@@ -16,6 +17,7 @@ typedef struct sl_prompt {
 } sl_prompt;
 
 typedef struct sl_auth {
+  sl_op *op; /* the operation of the attempt under way, until it is delivered */
   int (*call)(struct sl_session *s); /* the attempt under way */
   char *user, *blob;                 /* blob: public key or certificate */
   size_t user_len, blob_len;
@@ -42,6 +44,7 @@ typedef struct sl_auth {
 
 void sl_auth_packet(struct sl_session *s, const unsigned char *data, size_t len); /* of RFC 4252 */
 void sl_auth_clear(struct sl_session *s);     /* forget secrets and prompts */
+void sl_auth_orphan(struct sl_session *s);    /* it is going: a result that is on its way becomes "closed" */
 void sl_auth_end_fibre(struct sl_session *s); /* the wire is dead: let a parked callback run to its end */
 
 #endif

@@ -12,7 +12,14 @@
 
 /* One fixed size for every read of a channel: after "again" libssh2 wants the same length, and it computes the
    window adjustment from it. */
-enum { READ_BYTES = 262144, WINDOW_DEFAULT = 2 << 20, WINDOW_MAX = 1 << 30, WRITE_CHUNK = 32000 };
+enum {
+  READ_BYTES = 262144,
+  WINDOW_DEFAULT = 2 << 20,
+  WINDOW_MIN = 32768,
+  WINDOW_MAX = 1 << 30,
+  WRITE_CHUNK = 32000,
+  COPY_MAX = 32768 /* what is read is copied up to here; beyond, the buffer goes along and the next read gets another */
+};
 
 sl_channel *sl_channel_check(lua_State *L, int idx) {
   return sl_box_check(L, idx, SL_CHANNEL_CLASS);
@@ -66,18 +73,22 @@ static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
 
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
   enum { CONFIRMATION = 91, OPEN_FAILURE = 92, REQUEST = 98, SUCCESS = 99, FAILURE = 100 };
+  sl_reader r = sl_reader_of(data + 1, len - 1);
+  uint32_t number;
   switch (data[0]) {
   case CONFIRMATION:
-    return s->engine.lane.head == NULL;
-  case OPEN_FAILURE:
-    if (len > 5) open_refused(s, data, len);
-    return s->engine.lane.head == NULL;
+  case OPEN_FAILURE: /* nobody else's answer, and not a second one */
+    if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
+    if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
+    return false;
   case REQUEST:
     if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);
     return false;
   case SUCCESS:
   case FAILURE: /* an answer nobody waits for would stay in libssh2's queue */
-    return !strand || !strand->lanes[SL_LANE_REQUEST].head;
+    if (!strand || !strand->lanes[SL_LANE_REQUEST].head || strand->answered) return true;
+    strand->answered = true;
+    return false;
   default:
     return false;
   }
@@ -118,6 +129,8 @@ static void end_lane(sl_lane *lane) {
    the server has closed its side too. */
 static void channel_release(sl_channel *ch) {
   if (ch->closing) return;
+  sl_buf_free(&ch->unread[0]);
+  sl_buf_free(&ch->unread[1]);
   ch->closing = true;
   if (ch->box) *ch->box = NULL;
   ch->box = NULL;
@@ -150,8 +163,9 @@ static int open_step(sl_op *op) {
     sl_strand_add(&s->engine, &x->ch->strand);
     sl_strand_attach(&x->ch->strand, raw);
     x->ch->opened = true;
-  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE && s->open_failure[0]) {
-    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s", s->open_failure);
+  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE) { /* without the packet hook the reason is not known */
+    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s",
+               s->open_failure[0] ? s->open_failure : "the server refused to open a channel");
     s->open_failure[0] = '\0';
   }
   return rc;
@@ -202,7 +216,7 @@ static int l_open_channel(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
   lua_Integer window = luaL_optinteger(L, 2, WINDOW_DEFAULT);
   sl_check_done(L, 3);
-  luaL_argcheck(L, window >= READ_BYTES && window <= WINDOW_MAX, 2, "window out of range");
+  luaL_argcheck(L, window >= WINDOW_MIN && window <= WINDOW_MAX, 2, "window out of range");
   open_op *x = sl_eop_new(&s->engine, NULL, 0, &open_kind, sizeof *x);
   sl_channel *ch = calloc(1, sizeof *ch);
   if (!x || !ch) {
@@ -212,6 +226,7 @@ static int l_open_channel(lua_State *L) {
   }
   x->ch = ch;
   x->window = (unsigned)window;
+  ch->read_bytes = window < READ_BYTES ? (size_t)window : READ_BYTES;
   sl_op_start(L, &x->eop.op, 3, 1);
   sl_eop_submit(&x->eop);
   return 1;
@@ -227,13 +242,40 @@ typedef struct read_op {
   bool any; /* both streams */
 } read_op;
 
+static bool keep_bytes(read_op *x, char **scratch, size_t len) {
+  x->len = len;
+  if (len > COPY_MAX) {
+    x->buf = *scratch;
+    *scratch = NULL;
+    return true;
+  }
+  x->buf = malloc(len);
+  if (x->buf) memcpy(x->buf, *scratch, len);
+  return x->buf != NULL;
+}
+
+static int read_unread(read_op *x, int stream) {
+  sl_buf *unread = &channel_of(&x->eop.op)->unread[stream];
+  size_t len = sl_buf_len(unread);
+  x->buf = malloc(len);
+  if (!x->buf) return LIBSSH2_ERROR_ALLOC;
+  memcpy(x->buf, sl_buf_head(unread), len);
+  sl_buf_free(unread);
+  x->stream = stream;
+  x->len = len;
+  return 1;
+}
+
 /* 1: bytes, 0: the stream is at its end, <0: libssh2's code. */
 static int read_stream(read_op *x, int stream) {
-  ssize_t n = libssh2_channel_read_ex(x->eop.strand->raw, stream, x->buf, READ_BYTES);
-  if (n < 0) return (int)n;
+  sl_channel *ch = channel_of(&x->eop.op);
+  char **scratch = &x->eop.op.loop->scratch;
+  if (sl_buf_len(&ch->unread[stream])) return read_unread(x, stream);
+  if (!*scratch && !(*scratch = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
+  ssize_t n = libssh2_channel_read_ex(ch->strand.raw, stream, *scratch, ch->read_bytes);
+  if (n <= 0) return (int)n;
   x->stream = stream;
-  x->len = (size_t)n;
-  return n > 0;
+  return keep_bytes(x, scratch, (size_t)n) ? 1 : LIBSSH2_ERROR_ALLOC;
 }
 
 static int read_either(read_op *x, bool err_first) {
@@ -247,7 +289,7 @@ static int read_either(read_op *x, bool err_first) {
 /* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
 static bool wait_for_more(const sl_strand *s) {
 #ifdef SL_LIBSSH2_STATIC
-  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < READ_BYTES;
+  return sl_rest_is_on(s->engine) && !s->raw->remote.eof && s->raw->read_avail < ((const sl_channel *)s)->read_bytes;
 #else
   (void)s;
   return false;
@@ -258,13 +300,8 @@ static int read_step(sl_op *op) {
   read_op *x = (read_op *)op;
   sl_channel *ch = channel_of(op);
   if (x->eop.engine->wire.life == SL_WIRE_OPEN && wait_for_more(x->eop.strand)) return sl_step_again();
-  if (!x->buf && !(x->buf = malloc(READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
   ch->err_turn = x->any && !ch->err_turn;
   int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
-  if (rc == sl_step_again()) { /* an idle reader holds no buffer */
-    free(x->buf);
-    x->buf = NULL;
-  }
   return rc < 0 ? rc : 0;
 }
 
@@ -279,11 +316,19 @@ static int read_push(sl_op *op, lua_State *L) {
   return 2;
 }
 
+/* Cancelled between the bytes' coming and their delivery: the next read has them. */
+static void read_drop(sl_op *op) {
+  const read_op *x = (const read_op *)op;
+  sl_channel *ch = x->len ? sl_op_kept_object(op) : NULL;
+  if (ch) (void)sl_buf_append(&ch->unread[x->stream], x->buf, x->len);
+}
+
 static void read_clean(sl_op *op) { free(((read_op *)op)->buf); }
 
 static const sl_op_kind read_kind = {.name = "channel.read",
                                      .step = read_step,
                                      .push = read_push,
+                                     .drop = read_drop,
                                      .cancel = sl_eop_cancel_at_once,
                                      .clean = read_clean};
 
@@ -312,15 +357,37 @@ static int l_read_any(lua_State *L) { return start_read(L, SL_LANE_IN, 0, true, 
 
 typedef struct write_op {
   sl_eop eop;
-  const char *data; /* anchored by keep_ref; the same bytes until libssh2 took them */
+  const char *data; /* anchored with the channel by keep_ref; the same bytes until libssh2 took them */
   size_t len, done;
 } write_op;
+
+/* libssh2 goes on sending to a channel that the server has closed, whose window nobody opens again. */
+static bool peer_has_closed(LIBSSH2_CHANNEL *raw) {
+#ifdef SL_LIBSSH2_STATIC
+  return raw->remote.close;
+#else
+  return libssh2_channel_eof(raw) && libssh2_channel_wait_closed(raw) == 0;
+#endif
+}
+
+/* Output is not sent into a wire that is lost, although libssh2 would take it. */
+static int refuse_lost(sl_op *op) {
+  const sl_wire *w = &((sl_eop *)op)->engine->wire;
+  if (w->life == SL_WIRE_OPEN) return 0;
+  op->err = w->err;
+  return LIBSSH2_ERROR_CHANNEL_CLOSED;
+}
 
 /* After "again" the next call must have the same bytes, so an abandoned write stops between calls only. */
 static int write_step(sl_op *op) {
   write_op *x = (write_op *)op;
   sl_engine *e = x->eop.engine;
-  if (e->wire.life != SL_WIRE_OPEN) return LIBSSH2_ERROR_SOCKET_DISCONNECT;
+  int rc = refuse_lost(op);
+  if (rc < 0) return rc;
+  if (peer_has_closed(x->eop.strand->raw)) {
+    sl_err_set(&op->err, SL_CHANNEL, "EPIPE", 0, "the command has ended and takes no more input");
+    return LIBSSH2_ERROR_CHANNEL_CLOSED;
+  }
   while (x->done < x->len && !(op->abandoned && !x->eop.said)) {
     if (!x->eop.said && sl_buf_len(&e->wire.out) > SL_WIRE_HIGH_WATER) {
       x->eop.strand->woken = true;
@@ -328,12 +395,12 @@ static int write_step(sl_op *op) {
     }
     size_t n = x->len - x->done;
     x->eop.said = true; /* libssh2 may hold this chunk */
-    ssize_t rc = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
-                                          n > WRITE_CHUNK ? WRITE_CHUNK : n);
-    if (rc < 0) return (int)rc;
-    if (rc == 0) return sl_step_again();
+    ssize_t sent = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
+                                            n > WRITE_CHUNK ? WRITE_CHUNK : n);
+    if (sent < 0) return (int)sent;
+    if (sent == 0) return sl_step_again();
     x->eop.said = false;
-    x->done += (size_t)rc;
+    x->done += (size_t)sent;
   }
   return 0;
 }
@@ -350,12 +417,22 @@ static int l_write(lua_State *L) {
   write_op *x = sl_channel_op(L, ch, SL_LANE_OUT, &write_kind, sizeof *x);
   x->data = data;
   x->len = len;
-  sl_op_start(L, &x->eop.op, 3, 2);
+  lua_createtable(L, 2, 0);
+  for (int i = 1; i <= 2; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i);
+  }
+  sl_op_start(L, &x->eop.op, 3, lua_gettop(L));
   sl_eop_submit(&x->eop);
   return 1;
 }
 
-static int eof_step(sl_op *op) { return libssh2_channel_send_eof(((sl_eop *)op)->strand->raw); }
+static int eof_step(sl_op *op) {
+  LIBSSH2_CHANNEL *raw = ((sl_eop *)op)->strand->raw;
+  int rc = refuse_lost(op);
+  if (rc < 0 || peer_has_closed(raw)) return rc; /* a command that has ended needs no end of input */
+  return libssh2_channel_send_eof(raw);
+}
 
 static const sl_op_kind eof_kind = {
     .name = "channel.eof", .step = eof_step, .cancel = sl_eop_cancel};

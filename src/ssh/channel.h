@@ -19,7 +19,9 @@ typedef struct sl_channel {
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
   sl_exit exit;
+  size_t read_bytes; /* one fixed size for every read, see channel.c */
   bool err_turn; /* read_any looks at stderr first */
+  sl_buf unread[2]; /* by stream: what a read brought that was then cancelled */
 } sl_channel;
 
 sl_channel *sl_channel_check(lua_State *L, int idx); /* raises when closed or its session is */

@@ -51,7 +51,10 @@ static void keep_kexinit(sl_session *s, const unsigned char *data, size_t len) {
 static bool session_packet(sl_engine *e, sl_strand *strand, const unsigned char *data, size_t len) {
   sl_session *s = (sl_session *)e;
   unsigned type = data[0];
-  if (type == MSG_DISCONNECT) disconnected(s, data, len);
+  if (type == MSG_DISCONNECT) {
+    disconnected(s, data, len);
+    return e->pumped; /* libssh2 would no longer hand out what came before it */
+  }
   if (type == MSG_KEXINIT) keep_kexinit(s, data, len);
   if (type <= MSG_IGNORE_TO_EXT_INFO_LAST || (type >= MSG_KEXINIT && type <= MSG_KEX_LAST)) return false;
   if (!e->pumped) return false;
@@ -80,6 +83,7 @@ static const sl_engine_hooks session_hooks = {.packet = session_packet, .dying =
 static void session_free(sl_session *s) {
   *s->box = NULL;
   sl_engine_kill(&s->engine);
+  sl_auth_orphan(s);
   sl_auth_clear(s);
   sl_buf_free(&s->auth.banner);
   sl_disown(&s->owned);

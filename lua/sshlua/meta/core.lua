@@ -129,6 +129,10 @@ function Socket:close() end
 --- Closes so that the peer sees a reset.
 function Socket:reset() end
 
+--- Small writes leave at once (TCP_NODELAY). What we connect has it, what we accept has not. Nothing for other sockets.
+---@param on boolean
+function Socket:nodelay(on) end
+
 ---@return integer descriptor
 function Socket:fd() end
 

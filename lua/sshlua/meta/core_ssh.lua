@@ -79,6 +79,7 @@ function Session:host_key() end
 ---@field mac_out string
 ---@field mac_in string
 ---@field compression string
+---@field strict_kex? boolean algorithms() only: strict key exchange (CVE-2023-48795); nil where libssh2 does not tell
 
 --- What was agreed on; empty before the handshake.
 ---@return sshlua.core.Algorithms
@@ -150,7 +151,7 @@ function Session:auth_state() end
 local Channel = {}
 
 --- A channel of type "session". Opens of one session go one after the other.
----@param window integer|nil bytes the server may send ahead: 256 KiB to 1 GiB, default 2 MiB
+---@param window integer|nil bytes the server may send ahead: 32 KiB to 1 GiB, default 2 MiB
 ---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel) kind channel, name SSH_OPEN_FAILURE: refused
 ---@return sshlua.core.Op
 function Session:open_channel(window, done) end

@@ -1,5 +1,5 @@
 --- Tasks and waiting: THE file with coroutines. A task is a coroutine that belongs to a scope; `await` is the only way
---- to suspend one and `resume` the only way to go on. The semantics are in docs/concurrency.md.
+--- to suspend one and `step` the only way to go on. The semantics are in docs/concurrency.md.
 ---
 --- A scope is what can be cancelled. Cancelling is level-triggered: while a task is inside a cancelled scope, every
 --- await raises the scope's error again, until the scope is left. A shielded scope keeps the cancelling of outer
@@ -10,17 +10,26 @@ local loop = require("sshlua.loop")
 
 local M = {}
 
-local create, resume_co, yield, running, status =
-  coroutine.create, coroutine.resume, coroutine.yield, coroutine.running, coroutine.status
+local create, resume_co, yield, running, status, isyieldable =
+  coroutine.create, coroutine.resume, coroutine.yield, coroutine.running, coroutine.status, coroutine.isyieldable
 local unpack = table.unpack or unpack -- luacheck: ignore 143
-local select, pcall, error = select, pcall, error
+local select, xpcall, error = select, xpcall, error
 
-local SUSPEND = {} -- what await yields; anything else is a foreign yield
+--- What await yields; anything else is a foreign yield.
+local SUSPEND = setmetatable({}, {
+  __tostring = function() return "a task of sshlua: it cannot be resumed by hand" end,
+})
+local GO = {} -- what step resumes with; anything else is a foreign resume
 
----@class sshlua.CancelScope
+--- Tasks resumed in one go before the loop gets its turn: tasks that feed each other must not stop the clock.
+local STEPS_PER_TURN = 1000
+--- So often a cancelled task may go on waiting in vain before it has to give way to the loop each time.
+local PATIENCE = 100
+
+---@class sshlua.CancelScope what can be cancelled
 ---@field parent? sshlua.CancelScope
----@field cancelled? any the error that every await inside raises
----@field shield? boolean
+---@field cancelled? sshlua.Error what every await inside raises a copy of
+---@field shield boolean
 
 ---@class sshlua.Task
 ---@field scope sshlua.CancelScope where it stands now
@@ -34,20 +43,88 @@ M.Task = Task
 local current -- the task that runs now
 local live = 0 -- tasks that have not ended
 local ready, ready_head, ready_tail = {}, 1, 0 -- tasks to resume, with what
-local draining = false
+local draining = false -- somebody below us on the stack empties the list
+local later = false -- the loop will
 
 local function pack(...) return { n = select("#", ...), ... } end
 M.pack = pack
 
---- Scopes -------------------------------------------------------------------------------------------------------------
+--- Places in scripts --------------------------------------------------------------------------------------------------
 
---- A new scope below `parent`; not entered yet.
----@return sshlua.CancelScope
-function M.new_scope(parent, shield)
-  return { parent = parent, shield = shield or false, tasks = {}, children = {} }
+local library = debug.getinfo(1, "S").source:match("^(.*)task[/\\]core%.lua$")
+
+local function is_library(source) return library ~= nil and source:sub(1, #library) == library end
+
+--- The level, as in error(), of the innermost function that is the script's own.
+local function script_level()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return 2 end
+    if info.currentline > 0 and not is_library(info.source) then return level - 1 end
+    level = level + 1
+  end
 end
 
---- The error that an await of this scope would raise now, or nil.
+--- "file:line" where the script's code in that task stands; nil if there is none.
+local function place(task)
+  for level = 0, 100 do
+    local info = debug.getinfo(task.co, level, "Sl")
+    if not info then return nil end
+    if info.currentline > 0 and not is_library(info.source) then
+      return ("%s:%d"):format(info.short_src, info.currentline)
+    end
+  end
+end
+
+function task_mt:__tostring()
+  if self.ended then return "sshlua.Task: " .. (self.error == nil and "ended" or "failed") end
+  return ("sshlua.Task: at %s"):format(place(self) or "its start")
+end
+
+--- Errors -------------------------------------------------------------------------------------------------------------
+
+--- Runs where the error is raised. nil cannot be told from "no error" afterwards, so it becomes a text.
+local function note(err)
+  if err == nil then return "(error object is a nil value)" end
+  if errors.is(err) and rawget(err, "traceback") == nil and rawget(err, "kind") ~= "cancelled" then
+    err.traceback = debug.traceback("", 2)
+  end
+  return err
+end
+
+--- pcall's results, packed. An Error keeps the traceback of where it was raised; an error is never nil.
+function M.protected(fn, ...) return pack(xpcall(fn, note, ...)) end
+
+--- What one await raises: an object of its own, because callers add their host to it.
+local function cancellation(reason)
+  local fields = {}
+  for k, v in pairs(reason) do fields[k] = v end
+  fields.cancelled_by = reason
+  return errors.new(fields)
+end
+
+--- Is err this cancellation, or one that carries what a cancelled call had so far?
+function M.is_cancellation(err, cancelled)
+  if cancelled == nil or not errors.is(err) then return false end
+  return err == cancelled or rawget(err, "cancelled_by") == cancelled
+end
+
+--- Scopes -------------------------------------------------------------------------------------------------------------
+
+--- A new scope below `parent`; not entered yet. It lasts until close_scope.
+---@return sshlua.CancelScope
+function M.new_scope(parent, shield)
+  local scope = { parent = parent, shield = shield or false, tasks = {}, children = {} }
+  if parent then parent.children[scope] = true end
+  return scope
+end
+
+function M.close_scope(scope)
+  if scope.parent then scope.parent.children[scope] = nil end
+end
+
+--- The reason that an await of this scope would raise now, or nil.
 function M.pending(scope)
   while scope do
     if scope.cancelled then return scope.cancelled end
@@ -57,55 +134,62 @@ function M.pending(scope)
 end
 local pending = M.pending
 
+--- Is err a cancellation that reaches this scope, its own or that of one around it?
+function M.is_pending(err, scope)
+  while scope do
+    if M.is_cancellation(err, scope.cancelled) then return true end
+    if scope.shield then return false end
+    scope = scope.parent
+  end
+  return false
+end
+
 local function move(task, scope)
   task.scope.tasks[task] = nil
   task.scope = scope
   scope.tasks[task] = true
 end
 
-local function require_task(level)
+local function require_task()
   if not current then
-    errors.usage(level + 1, "not inside a task: wrap the call in ssh.run(function() ... end)")
+    errors.usage(script_level(), "not inside a task: wrap the call in ssh.run(function() ... end)")
+  end
+  if running() ~= current.co then
+    errors.usage(script_level(), "cannot wait here: inside a coroutine that is not a task")
   end
   return current
 end
 
+local function require_wait()
+  local task = require_task()
+  if not isyieldable() then
+    errors.usage(script_level(),
+      "cannot wait here: inside a sort comparator, a gsub callback, require or another C function")
+  end
+  return task
+end
+
+--- Raises where the current task could not wait.
+M.check_wait = require_wait
+
 --- Runs fn(...) with the current task inside `scope`; returns pcall's results, packed.
 function M.within(scope, fn, ...)
-  local task = require_task(2)
+  local task = require_task()
   local outer = task.scope
-  if scope.parent then scope.parent.children[scope] = true end
   move(task, scope)
-  local r = pack(pcall(fn, ...))
+  local r = pack(xpcall(fn, note, ...))
   move(task, outer)
-  if scope.parent then scope.parent.children[scope] = nil end
   return r
 end
 
-local function interrupt_all(scope, err)
-  local waiting = {}
-  for task in pairs(scope.tasks) do waiting[#waiting + 1] = task end
-  for _, task in ipairs(waiting) do task:_interrupt(err) end
-  local inner = {}
-  for child in pairs(scope.children) do inner[#inner + 1] = child end
-  for _, child in ipairs(inner) do
-    if not child.shield then interrupt_all(child, err) end
-  end
-end
+--- The current task, or nil outside.
+function M.current() return current end
 
---- Cancels everything inside the scope, now and for as long as it lasts. The first reason stays.
----@param err? any default: an Error of kind cancelled
-function M.cancel(scope, err)
-  if scope.cancelled then return end
-  scope.cancelled = err or errors.new({ kind = "cancelled", message = "cancelled" })
-  interrupt_all(scope, scope.cancelled)
-end
+--- The current scope; raises outside a task.
+function M.current_scope() return require_task().scope end
 
---- Is err this cancellation, or one that carries what a cancelled call had so far?
-function M.is_cancellation(err, cancelled)
-  if cancelled == nil then return false end
-  return err == cancelled or (errors.is(err, "cancelled") and err.cancelled_by == cancelled)
-end
+--- How many tasks have not ended: zero when everything is over.
+function M.live() return live end
 
 --- Running ------------------------------------------------------------------------------------------------------------
 
@@ -117,75 +201,135 @@ local function task_ended(task, ok, ...)
     task.result = pack(...)
   else
     task.error = (...)
-    if task.error == nil then task.error = "error with a nil value" end
-    local trace = debug.traceback(task.co)
-    task.traceback = trace
-    if errors.is(task.error) and not rawget(task.error, "traceback") then task.error.traceback = trace end
+    if task.error == nil then task.error = "(error object is a nil value)" end
+    if errors.is(task.error) and rawget(task.error, "traceback") == nil and task.error.kind ~= "cancelled" then
+      task.error.traceback = debug.traceback(task.co)
+    end
   end
   local watchers = task.watchers
   task.watchers = nil
-  for i = 1, watchers and #watchers or 0 do watchers[i](task) end
+  for i = 1, watchers and #watchers or 0 do
+    if watchers[i] then watchers[i](task) end
+  end
+end
+
+local function enqueue(task, ...)
+  local entry = pack(...)
+  entry.task, entry.turn = task, task.turn
+  ready_tail = ready_tail + 1
+  ready[ready_tail] = entry
 end
 
 local function after_resume(task, ok, token, ...)
   if status(task.co) == "dead" then return task_ended(task, ok, token, ...) end
   if token ~= SUSPEND then
-    local message = "coroutine.yield in a task: tasks wait with the functions of sshlua; "
-      .. "a generator needs a coroutine of its own"
-    task_ended(task, false, errors.new({ kind = "usage", message = message }))
+    task.strayed = place(task) or "?"
+    enqueue(task)
   end
+end
+
+--- A task that called coroutine.yield itself goes on with an error raised right there, so that it can clean up: by a
+--- hook, for nothing else can raise inside another coroutine.
+local function step_strayed(task)
+  local co, where = task.co, task.strayed
+  task.strayed = nil
+  local hook, mask, count = debug.gethook(co)
+  if type(hook) ~= "function" then hook = nil end
+  local raised = false
+  local function restore()
+    if hook then debug.sethook(co, hook, mask, count) else debug.sethook(co) end
+  end
+  debug.sethook(co, function()
+    if running() ~= co then return end -- LuaJIT's hooks are for all coroutines
+    restore()
+    raised = true
+    errors.raise({
+      kind = "usage", message = where .. ": coroutine.yield in a task: tasks wait with the functions of sshlua; "
+        .. "a generator needs a coroutine of its own",
+    })
+  end, "", 1)
+  local r = pack(resume_co(co))
+  if not raised then restore() end
+  after_resume(task, unpack(r, 1, r.n))
 end
 
 local function step(task, ...)
   local previous = current
   current = task
-  task.waiting = nil
-  after_resume(task, resume_co(task.co, ...))
+  if task.strayed then
+    step_strayed(task)
+  elseif task.started then
+    after_resume(task, resume_co(task.co, GO, ...))
+  else
+    task.started = true
+    after_resume(task, resume_co(task.co, ...))
+  end
   current = previous
 end
 
 local function drain()
-  draining = true
-  while ready_head <= ready_tail do
+  draining, later = true, false
+  local steps = 0
+  while ready_head <= ready_tail and steps < STEPS_PER_TURN do
     local entry = ready[ready_head]
     ready[ready_head] = nil
     ready_head = ready_head + 1
-    if not entry.task.ended then step(entry.task, unpack(entry, 1, entry.n)) end
+    steps = steps + 1
+    local task = entry.task
+    -- Out of date: the wait that this was for was left by an error of the stack.
+    if not task.ended and entry.turn == task.turn then step(task, unpack(entry, 1, entry.n)) end
   end
-  ready_head, ready_tail = 1, 0
+  if ready_head > ready_tail then
+    if ready_tail > STEPS_PER_TURN then ready = {} end -- tables do not shrink
+    ready_head, ready_tail = 1, 0
+  else
+    later = true
+    loop.soon(drain)
+  end
   draining = false
   loop.kick()
 end
 
 --- Resumes from the top level only: a task that wakes another goes on first.
 local function wake(task, ...)
-  if not draining then
-    draining = true
-    step(task, ...)
-    return drain()
-  end
-  local entry = pack(...)
-  entry.task = task
-  ready_tail = ready_tail + 1
-  ready[ready_tail] = entry
+  enqueue(task, ...)
+  if not draining and not later then drain() end
 end
 
 --- Starts fn(...) as a task inside `scope`. It runs for the first time when the caller suspends or returns.
 ---@param scope sshlua.CancelScope
+---@param on_end? fun(task: sshlua.Task)
 ---@return sshlua.Task
-function M.spawn(scope, fn, ...)
-  local task = setmetatable({ co = create(fn), scope = scope, wait = 0 }, task_mt)
+function M.spawn_watched(scope, on_end, fn, ...)
+  local task = setmetatable({ co = create(fn), scope = scope, turn = 0, watchers = { on_end } }, task_mt)
+  local entry = pack(...)
+  entry.task, entry.turn = task, 0
+  -- No call from here on: a stack that is full must not leave half a task.
+  ready_tail = ready_tail + 1
+  ready[ready_tail] = entry
   scope.tasks[task] = true
   live = live + 1
-  wake(task, ...)
+  if not draining and not later then drain() end
   return task
 end
 
---- Calls f(task) when the task has ended; at once if it has.
+---@return sshlua.Task
+function M.spawn(scope, fn, ...) return M.spawn_watched(scope, nil, fn, ...) end
+
+--- Calls f(task) when the task has ended; at once if it has. Returns a function that takes it back.
 function Task:watch(f)
-  if self.ended then return f(self) end
-  self.watchers = self.watchers or {}
-  self.watchers[#self.watchers + 1] = f
+  if self.ended then
+    f(self)
+    return function() end
+  end
+  local watchers = self.watchers or {}
+  self.watchers = watchers
+  local at = #watchers + 1
+  watchers[at] = f
+  return function()
+    if watchers[at] == f then watchers[at] = false end
+    while watchers[#watchers] == false do watchers[#watchers] = nil end
+  end
 end
 
 --- A waiting task stops waiting and raises err there. One that is about to go on meets the cancellation at its next
@@ -194,9 +338,58 @@ function Task:_interrupt(err)
   local waiting = self.waiting
   if not waiting then return end
   self.waiting = nil
-  self.wait = self.wait + 1 -- a late `done` finds itself out of date
+  self.turn = self.turn + 1 -- a late `done` finds itself out of date
   if type(waiting) == "table" or type(waiting) == "userdata" then waiting:cancel() end
-  wake(self, err)
+  enqueue(self, err)
+end
+
+--- Interrupts what waits inside; nobody runs before all have been told.
+local function interrupt_all(scope, reason, through_shields)
+  local scopes = { scope }
+  while #scopes > 0 do
+    local s = table.remove(scopes)
+    for task in pairs(s.tasks) do task:_interrupt(cancellation(reason)) end
+    for child in pairs(s.children) do
+      if through_shields or not child.shield then scopes[#scopes + 1] = child end
+    end
+  end
+  if not draining and not later and ready_head <= ready_tail then drain() end
+end
+
+--- Cancels everything inside the scope, now and for as long as it lasts. The first reason stays.
+---@param scope sshlua.CancelScope
+---@param reason? sshlua.Error default: one of kind cancelled
+function M.cancel(scope, reason)
+  if scope.cancelled then return end
+  if not errors.is(reason) then reason = errors.new({ kind = "cancelled", message = "cancelled", cause = reason }) end
+  scope.cancelled = reason
+  interrupt_all(scope, reason)
+end
+
+--- Interrupts every wait inside once, shielded ones too: for waits that can never end.
+function M.break_waits(scope, reason) interrupt_all(scope, reason, true) end
+
+--- Where the waiting tasks of a scope and of all below it stand: "a.lua:3, b.lua:7".
+function M.places(scope, max)
+  local found, count, scopes = {}, {}, { scope }
+  while #scopes > 0 do
+    local s = table.remove(scopes)
+    for task in pairs(s.tasks) do
+      local at = task ~= current and place(task)
+      if at and not count[at] then found[#found + 1] = at end
+      if at then count[at] = (count[at] or 0) + 1 end
+    end
+    for child in pairs(s.children) do scopes[#scopes + 1] = child end
+  end
+  table.sort(found)
+  for i, at in ipairs(found) do
+    if count[at] > 1 then found[i] = ("%s (%d tasks)"):format(at, count[at]) end
+  end
+  if #found > max then
+    found[max] = ("and %d more places"):format(#found - max + 1)
+    for i = #found, max + 1, -1 do found[i] = nil end
+  end
+  return table.concat(found, ", ")
 end
 
 --- Waiting ------------------------------------------------------------------------------------------------------------
@@ -211,34 +404,47 @@ local function finish(err, ...)
   return ...
 end
 
-local no_yield = "attempt to yield across a C"
-
---- Both VMs forbid yielding across a C function; say where the script stands.
-local function suspend()
-  local ok, a, b, c, d, e = pcall(yield, SUSPEND)
-  if ok then return a, b, c, d, e end
-  if type(a) == "string" and a:find(no_yield, 1, true) then
-    errors.usage(3, "cannot wait here: inside a sort comparator, a gsub callback or another C function")
+--- What resumes a task is step. If somebody else did, the task goes back to sleep and gets an error from step.
+local function resumed(task, token, ...)
+  if token == GO then return ... end
+  local message = "coroutine.resume of a task: tasks are resumed by sshlua only"
+  task:_interrupt(errors.new({ kind = "usage", message = message }))
+  if not draining and not later and ready_head <= ready_tail then
+    later = true
+    loop.soon(drain)
   end
-  error(a, 0)
+  return resumed(task, yield(SUSPEND))
 end
 
---- Starts an operation and suspends the task until it has ended. `start(..., done)` returns something with a method
---- `cancel` (or nil), and calls done(err, ...) once, now or later; at most four results after err. Returns the results
---- or raises err as an Error.
-function M.await(start, ...)
-  local task = require_task(2)
-  if running() ~= task.co then
-    errors.usage(2, "cannot wait here: inside a coroutine that is not a task")
+--- Raises the cancellation. A loop that catches it again and again gives way to the loop, or nobody could act any more.
+local function refuse(task, reason, may_wait)
+  task.refusals = (task.refusals or 0) + 1
+  if may_wait and task.refusals % PATIENCE == 0 then
+    loop.soon(function() wake(task) end)
+    resumed(task, yield(SUSPEND))
   end
-  local cancelled = pending(task.scope)
-  if cancelled then error(cancelled, 0) end
-  task.wait = task.wait + 1
-  local turn, early = task.wait, nil
-  local suspended = false
+  error(cancellation(reason), 0)
+end
+
+local function start_with(start, done, ...)
+  local n = select("#", ...)
+  if n == 0 then return start(done) end
+  if n == 1 then return start((...), done) end
+  if n == 2 then
+    local a, b = ...
+    return start(a, b, done)
+  end
+  local args = { ... }
+  args[n + 1] = done
+  return start(unpack(args, 1, n + 1))
+end
+
+local function suspend_on(task, interruptible, start, ...)
+  task.turn = task.turn + 1
+  local turn, early, suspended = task.turn, nil, false
   local function done(...)
-    if task.wait ~= turn then return end
-    task.wait = turn + 1
+    if task.turn ~= turn then return end
+    task.turn = turn + 1
     if suspended then
       task.waiting = nil
       wake(task, ...)
@@ -246,41 +452,33 @@ function M.await(start, ...)
       early = pack(...)
     end
   end
-  local n = select("#", ...)
-  local op
-  if n == 0 then
-    op = start(done)
-  elseif n == 1 then
-    op = start((...), done)
-  else
-    local args = { ... }
-    args[n + 1] = done
-    op = start(unpack(args, 1, n + 1))
-  end
+  local op = start_with(start, done, ...)
   if early then return finish(unpack(early, 1, early.n)) end
   suspended = true
-  task.waiting = op or true
-  return finish(suspend())
+  task.waiting = interruptible and (op or true)
+  return finish(resumed(task, yield(SUSPEND)))
 end
+
+--- Starts an operation and suspends the task until it has ended. `start(..., done)` returns something with a method
+--- `cancel` (or nil), and calls done(err, ...) once, now or later. Returns the results or raises err as an Error.
+function M.await(start, ...)
+  local task = require_wait()
+  local reason = pending(task.scope)
+  if reason then refuse(task, reason, true) end
+  return suspend_on(task, true, start, ...)
+end
+
+--- await that no cancellation ends: for what is known to come soon.
+function M.park(start, ...) return suspend_on(require_wait(), false, start, ...) end
 
 --- A point where a cancelled task stops although it has nothing to wait for.
 function M.checkpoint()
   local task = current
-  local cancelled = task and pending(task.scope)
-  if cancelled then error(cancelled, 0) end
+  local reason = task and pending(task.scope)
+  if reason then refuse(task, reason, running() == task.co and isyieldable()) end
 end
 
---- The current task, or nil outside.
-function M.current() return current end
-
---- The current scope; raises outside a task.
-function M.current_scope() return require_task(2).scope end
-
---- How many tasks have not ended: zero when everything is over.
-function M.live() return live end
-
---- Calls fn(...) in a fresh coroutine until it ends, for pieces of C that must not see our tasks (busted's runner).
---- Nothing inside may wait unless it starts a run of its own.
+--- Calls fn(...) as if outside of every task.
 function M.outside(fn, ...)
   local previous, was_draining = current, draining
   current, draining = nil, false

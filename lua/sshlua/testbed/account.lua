@@ -1,4 +1,5 @@
---- A second user of this machine, for what needs one: passwords, keyboard-interactive through PAM, signals, other homes.
+--- A second user of this machine, for what needs one: passwords, keyboard-interactive through PAM, signals, other
+--- homes.
 --- Made by root only, and removed again; what an interrupted run left is removed by the next one.
 
 local core = require("sshlua.core")
@@ -80,7 +81,7 @@ end
 ---@field gid integer
 ---@field home string
 ---@field dir string
----@field sshd? string sshd under a name with a PAM service of its own; for testbed.start({ user = account, pam = true })
+---@field sshd? string sshd under a name with a PAM service of its own; for testbed.start{ user = account, pam = true }
 local Account = {}
 local account_mt = { __index = Account, __name = "sshlua.TestbedAccount" }
 

@@ -1,4 +1,5 @@
---- A private `sshd -D` on a loopback port, for what lives in sshd's own listener: MaxStartups, penalties. The object is a
+--- A private `sshd -D` on a loopback port, for what lives in sshd's own listener: MaxStartups, penalties. The object
+--- is a
 --- fleet of one host; ended by its process number.
 
 local core = require("sshlua.core")
@@ -36,11 +37,8 @@ local function launch(self, host, port)
     detached = true,
   })
   if not proc then errors.raise(errors.from(err)) end
-  local pid = proc:pid()
-  host.procs[pid] = proc
-  self.site:note_pid(pid)
-  proc:wait(function() host.procs[pid] = nil end)
-  host.address, host.port, host.pid = "127.0.0.1", port, pid
+  fleet.keep(self, host, proc)
+  host.address, host.port, host.pid = "127.0.0.1", port, proc:pid()
   return wait_for_listening(self)
 end
 
@@ -49,9 +47,8 @@ local function start(self)
   for _ = 1, 5 do -- the port may be taken between our look and sshd's
     if launch(self, host, free_port()) then return fleet.write_known_hosts(self) end
   end
-  errors.raise({
-    kind = "io", message = "sshd did not start: " .. errors.excerpt(self:log():match("([^\n]*)\n*$") or "", 200),
-  })
+  local words = self:log():gsub("[\r\n]+$", ""):gsub("[\r\n]+", "; ")
+  errors.raise({ kind = "io", message = "sshd did not start: " .. errors.excerpt(words, 400) })
 end
 
 --- Starts it; inside a task. Options as of the fleet.

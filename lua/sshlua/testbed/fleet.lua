@@ -63,7 +63,7 @@ local function check(opts, level)
   return opts, names
 end
 
---- What is on disk --------------------------------------------------------------------------------------------------------
+--- What is on disk --------------------------------------------------------------------------------------------------
 
 --- root's "!" in the shadow file locks the account for an sshd without PAM.
 local function needs_pam(user)
@@ -113,7 +113,18 @@ local function write_known_hosts(self)
   self.site:write("known_hosts", table.concat(lines), 384)
 end
 
---- Serving ----------------------------------------------------------------------------------------------------------------
+--- Serving ----------------------------------------------------------------------------------------------------------
+
+--- A server process belongs to a host until it has ended.
+function M.keep(self, host, proc)
+  local pid = proc:pid()
+  host.procs[pid] = proc
+  self.site:note("+", pid)
+  proc:wait(function()
+    host.procs[pid] = nil
+    self.site:note("-", pid)
+  end)
+end
 
 local function serve(self, host, socket)
   local proc = core.spawn({
@@ -122,10 +133,7 @@ local function serve(self, host, socket)
   })
   if not proc then return socket:reset() end
   socket:close()
-  local pid = proc:pid()
-  host.procs[pid] = proc
-  self.site:note_pid(pid)
-  proc:wait(function() host.procs[pid] = nil end)
+  M.keep(self, host, proc)
 end
 
 local function listen(self)
@@ -178,7 +186,16 @@ function M.complete(self, ...)
 end
 
 --- Starts a fleet; inside a task. It serves until stop(), in this run and in later ones of the same loop.
----@param opts? { hosts?: integer|string[], sshd_config?: string[], per_host?: table<string, string[]>, homes?: boolean, user?: sshlua.TestbedAccount, pam?: boolean, sshd?: string, host_keys?: string[] }
+---@class sshlua.TestbedOptions
+---@field hosts? integer|string[] how many, or their names
+---@field sshd_config? string[] lines for all hosts
+---@field per_host? table<string, string[]> lines for one
+---@field homes? boolean each host with a home of its own
+---@field user? sshlua.TestbedAccount
+---@field pam? boolean
+---@field sshd? string
+---@field host_keys? string[] key types
+---@param opts? sshlua.TestbedOptions
 ---@return sshlua.TestbedFleet
 function M.start(opts)
   local names
@@ -191,7 +208,7 @@ function M.start(opts)
 end
 M.check, M.write_known_hosts = check, write_known_hosts
 
---- Using it ---------------------------------------------------------------------------------------------------------------
+--- Using it ---------------------------------------------------------------------------------------------------------
 
 --- The host with that name; without one, the first.
 ---@param name? string
@@ -234,7 +251,8 @@ function Fleet:log(name)
   return text or ""
 end
 
---- Numbers of the living sshd processes of a host: what was started for each connection, and what that has forked for its
+--- Numbers of the living sshd processes of a host: what was started for each connection, and what that has forked for
+--- its
 --- own purposes. Not the commands that run in sessions.
 ---@return integer[]
 function Fleet:pids(name)

@@ -1,4 +1,5 @@
---- Processes of this machine: running short helper programs, finding everything that descends from a process or carries a
+--- Processes of this machine: running short helper programs, finding everything that descends from a process or
+--- carries a
 --- mark in its environment, and ending it. Knows /proc and ps; must not know what the processes are for.
 
 local core = require("sshlua.core")
@@ -19,18 +20,28 @@ local function read_all(socket)
   end
 end
 
-local function run(args, input)
-  local proc, err = core.spawn({
-    args = args, stdin = input and "pipe" or "null", stdout = "pipe", stderr = "null", env = M.environment(),
-  })
-  if not proc then errors.raise(errors.from(err)) end
+local function talk(proc, input)
   if input then
     local stdin = proc:stdin()
     pcall(await, stdin.write, stdin, input)
     stdin:close()
   end
   local out = read_all(proc:stdout())
-  return out, await(proc.wait, proc)
+  local status = await(proc.wait, proc)
+  return out, status
+end
+
+--- A helper that is given up is killed and waited for: it must not write where we are clearing up.
+local function run(args, input)
+  local proc, err = core.spawn({
+    args = args, stdin = input and "pipe" or "null", stdout = "pipe", stderr = "null", env = M.environment(),
+  })
+  if not proc then errors.raise(errors.from(err)) end
+  local ok, out, status = pcall(talk, proc, input)
+  if ok then return out, status end
+  proc:kill("KILL")
+  scope.shield(await, proc.wait, proc)
+  error(out, 0)
 end
 
 --- Runs a helper program to its end, 20 s at most; `input` goes to its standard input and is not shown anywhere.
@@ -125,7 +136,8 @@ function M.marked(all, mark)
   return found
 end
 
---- Ends every process that `find` names (pid -> true): asks first, then kills, and looks again until there is none. True
+--- Ends every process that `find` names (pid -> true): asks first, then kills, and looks again until there is none.
+--- True
 --- when all are gone; bounded by about 4 seconds.
 ---@param find fun(): table<integer, true>
 ---@return boolean

@@ -1,4 +1,5 @@
---- A TCP relay that misbehaves on request: delays, cuts, freezes, small pieces, flipped bits, in either direction and at
+--- A TCP relay that misbehaves on request: delays, cuts, freezes, small pieces, flipped bits, in either direction and
+--- at
 --- an exact byte. Knows bytes; must not know SSH.
 
 local connections = require("sshlua.testbed.connections")
@@ -50,12 +51,19 @@ local function with_flip(bytes, faults, passed)
   return bytes:sub(1, at - 1) .. flip(bytes:byte(at), faults.flip_bit or 0) .. bytes:sub(at + 1)
 end
 
+--- Until a reader on the same loop has seen what was written: a timer that is started after the loop's wait may fire
+--- before the next one.
+local function turn(seconds)
+  scope.sleep(seconds)
+  if seconds == 0 then scope.sleep(0) end
+end
+
 local function send(to, bytes, faults)
   local piece = faults.piece
   if not piece then return await(to.write, to, bytes) end
   for from = 1, #bytes, piece do
     await(to.write, to, bytes:sub(from, from + piece - 1))
-    scope.sleep(faults.gap or 0)
+    turn(faults.gap or 0)
   end
 end
 
@@ -144,6 +152,7 @@ end
 
 local function connect(relay, client)
   local server = await(core.tcp_connect, relay.to[1], relay.to[2], nil)
+  client:nodelay(true) -- or the kernel gathers small pieces
   local count = { up = 0, down = 0 }
   relay.passed[#relay.passed + 1] = count
   local link = { client = client, server = server }
@@ -167,7 +176,12 @@ local function check_faults(faults, level)
 end
 
 --- Starts a relay on 127.0.0.1 to a numeric address. Its fields up and down may be set anew at any time, through set().
----@param opts { to: { [1]: string, [2]: integer }, up?: sshlua.RelayFaults, down?: sshlua.RelayFaults, address?: string }
+---@class sshlua.RelayOptions
+---@field to { [1]: string, [2]: integer }
+---@field up? sshlua.RelayFaults
+---@field down? sshlua.RelayFaults
+---@field address? string
+---@param opts sshlua.RelayOptions
 ---@return sshlua.Relay
 function M.new(opts)
   opts = options.check(opts, { to = "table", up = "table", down = "table", address = "string" }, 2)

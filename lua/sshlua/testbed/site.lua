@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local processes = require("sshlua.testbed.processes")
+local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -36,22 +37,32 @@ local function find_sftp_server()
   })
 end
 
---- The guardian -----------------------------------------------------------------------------------------------------------
+--- The guardian -----------------------------------------------------------------------------------------------------
 
--- It waits for the end of its standard input, which comes when we close it or die. Started with the directory and the mark
--- as $1 and $2; what it has to kill beyond marked processes stands in the file pids. A line "done" means: nothing to do.
+-- It waits for the end of its standard input, which comes when we close it or die. Started with the directory and the
+-- mark
+-- as $1 and $2. It kills what carries the mark, and the process groups of the servers that the file pids names: "+ 123"
+-- for one that was started, "- 123" when it has ended. A line "done" means: nothing to do.
 local guardian_script = [[
 trap '' HUP INT TERM
 read -r line && [ "$line" = done ] && exit 0
+groups() {
+  if [ -r /proc/self/stat ]; then
+    cat /proc/[0-9]*/stat 2>/dev/null | awk '{ pid = $1; name = $2; sub(/^.*\) /, ""); print pid, $3, name }'
+  else
+    ps -A -o pid= -o pgid= -o comm=
+  fi
+}
 for round in 1 2 3; do
-  for dir in /proc/[0-9]*; do
-    { tr '\000' '\n' <"$dir/environ" | grep -qxF -e "$2"; } 2>/dev/null && kill -KILL "${dir#/proc/}" 2>/dev/null
+  for file in $(grep -lsF -e "$2" /proc/[0-9]*/environ 2>/dev/null); do
+    file=${file#/proc/}
+    [ "${file%/*}" = $$ ] || kill -KILL "${file%/*}" 2>/dev/null
   done
-  while read -r pid; do
-    case $(ps -o comm= -p "$pid" 2>/dev/null || cat "/proc/$pid/comm" 2>/dev/null) in
-    *sshd*) kill -KILL "$pid" 2>/dev/null ;;
-    esac
-  done 2>/dev/null <"$1/pids"
+  { cat "$1/pids"; groups; } 2>/dev/null | awk '
+    $1 == "+" { ours[$2] = 1; next }
+    $1 == "-" { delete ours[$2]; next }
+    $2 in ours && $3 ~ /sshd/ { print $1 }
+  ' | while read -r pid; do kill -KILL "$pid" 2>/dev/null; done
 done
 [ -e "/run/sshd/${1##*/}" ] && rm -f "/run/sshd/${1##*/}" && rmdir /run/sshd 2>/dev/null
 rm -rf -- "$1"
@@ -75,7 +86,7 @@ local function dismiss_guardian(self)
   pcall(task.await, proc.wait, proc)
 end
 
---- The directory ----------------------------------------------------------------------------------------------------------
+--- The directory ----------------------------------------------------------------------------------------------------
 
 ---@class sshlua.TestbedSite
 ---@field dir string
@@ -116,11 +127,11 @@ function Site:write(name, text, mode)
   return path
 end
 
---- A server that the guardian would have to kill.
-function Site:note_pid(pid)
-  local f = io.open(self.dir .. "/pids", "a")
+--- Tells the guardian of a server, the leader of its process group, that has started ("+") or ended ("-").
+function Site:note(sign, pid)
+  local f = not self.removed and io.open(self.dir .. "/pids", "a")
   if not f then return end
-  f:write(("%d\n"):format(pid))
+  f:write(("%s %d\n"):format(sign, pid))
   f:close()
 end
 
@@ -137,11 +148,16 @@ end
 
 --- Removes the directory and dismisses the guardian; again is nothing.
 function Site:remove()
-  core.fs_rmtree_sync(self.dir)
+  self.removed = true
+  for _ = 1, 5 do -- once more when somebody has just written a file
+    core.fs_rmtree_sync(self.dir)
+    if not core.fs_stat_sync(self.dir) then break end
+    scope.sleep(0.05)
+  end
   dismiss_guardian(self)
 end
 
---- Keys -------------------------------------------------------------------------------------------------------------------
+--- Keys -------------------------------------------------------------------------------------------------------------
 
 local key_arguments = {
   ed25519 = { "-t", "ed25519" }, rsa = { "-t", "rsa", "-b", "2048" }, ecdsa = { "-t", "ecdsa", "-b", "256" },
@@ -165,9 +181,10 @@ function M.make_key(path, kind, passphrase)
   return path, (line:match("^(%S+ %S+)"))
 end
 
---- sshd_config ------------------------------------------------------------------------------------------------------------
+--- sshd_config ------------------------------------------------------------------------------------------------------
 
---- sshd takes the first value of most keywords, so a caller's lines stand first, but a Match block to the end of the file.
+--- sshd takes the first value of most keywords, so a caller's lines stand first, but a Match block to the end of the
+--- file.
 --- Of several SetEnv lines only one would count: they become one.
 local function split_lines(...)
   local global, match, env, has_subsystem = {}, {}, {}, false

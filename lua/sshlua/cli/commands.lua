@@ -1,0 +1,33 @@
+--- The subcommands: a table from name to module. A module is { summary = "one line", run = function(args) ... end };
+--- run is called inside the root task and returns the exit code (nil is 0).
+
+local M = {}
+
+local modules = {
+  { "demo", "sshlua.cli.demo" },
+  { "help", "sshlua.cli.help" },
+}
+
+--- The module's name when there is such a command.
+---@param program table
+---@param name string
+---@return string|nil
+function M.find(program, name)
+  for _, entry in ipairs(modules) do
+    if entry[1] == name and program.find(entry[2]) then return entry[2] end
+  end
+end
+
+--- One line for each: name and summary.
+---@param program table
+function M.lines(program)
+  local lines = {}
+  for _, entry in ipairs(modules) do
+    if program.find(entry[2]) then
+      lines[#lines + 1] = ("  %-18s %s\n"):format(entry[1], require(entry[2]).summary)
+    end
+  end
+  return table.concat(lines)
+end
+
+return M

@@ -1,0 +1,30 @@
+/* What the files of the program share. Each of them adds functions to one table, `program`, which
+   the Lua side gets as an argument and which no script sees. */
+#ifndef SL_HOST_H
+#define SL_HOST_H
+
+#include <stdbool.h>
+
+#include "base/lx.h"
+
+/* embedded.c: where `require` finds our Lua files. `dir` (--lua-path) replaces what is in the
+ * program; NULL: none. */
+void sl_embedded_open(lua_State *L,
+                      const char *dir); /* adds find and internal to the table on top */
+bool sl_embedded_internal(lua_State *L,
+                          const char *source); /* does a chunk of this name belong to us? */
+
+/* interrupt.c: signals. Adds signals, untold, last_chance and load_tasks. */
+void sl_interrupt_open(lua_State *L);
+
+/* repl.c: input that comes in the loop's own time. Adds readable and, with line editing, editor. */
+void sl_repl_open(lua_State *L);
+
+/* luv.c: package.preload.luv on our loop, when built with luv. Adds luv_failed. */
+void sl_luv_open(lua_State *L);
+
+/* leave.c: how the process ends. Adds flush_output; wraps os.exit. */
+void sl_leave_open(lua_State *L);
+void sl_leave_soon(lua_State *L, int code); /* from now on ending takes a second at most */
+
+#endif
