@@ -79,8 +79,8 @@ static int l_resume(lua_State *L) {
   if (co) state.running = co;
   if (co && state.pending && !state.hooked) hook(co);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  if (co && state.hooked == co) unhook(co); /* it may be collected now */
-  state.running = before;
+  state.running = before; /* first: a signal that comes now must not hook co again */
+  if (co && state.hooked == co) unhook(co); /* it may be collected from now on */
   return lua_gettop(L);
 }
 
