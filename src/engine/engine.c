@@ -165,6 +165,7 @@ void sl_engine_kill(sl_engine *e) {
     s->raw = NULL; /* freed with the session */
   }
   if (e->hooks && e->hooks->dying) e->hooks->dying(e);
+  sl_trim_host_key(e);
   int rc;
   do rc = libssh2_session_free(e->raw);
   while (rc == LIBSSH2_ERROR_EAGAIN);
