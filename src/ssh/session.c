@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef SL_LIBSSH2_STATIC
-#include "libssh2_priv.h"
-#endif
-
 #include "engine/cipher.h"
 #include "loop/socket.h"
 #include "ssh/verbs.h"
@@ -78,20 +74,7 @@ static bool session_packet(sl_engine *e, sl_strand *strand, const unsigned char 
   return true;
 }
 
-/* libssh2 forgets the server's parsed key when the key exchange is cut off between that key and NEWKEYS. */
-static void free_host_key(LIBSSH2_SESSION *raw) {
-#ifdef SL_LIBSSH2_STATIC
-  if (!(raw->state & LIBSSH2_STATE_NEWKEYS) && raw->hostkey && raw->hostkey->dtor && raw->server_hostkey_abstract)
-    raw->hostkey->dtor(raw, &raw->server_hostkey_abstract);
-#else
-  (void)raw;
-#endif
-}
-
-static void session_dying(sl_engine *e) {
-  sl_auth_end_fibre((sl_session *)e);
-  free_host_key(e->raw);
-}
+static void session_dying(sl_engine *e) { sl_auth_end_fibre((sl_session *)e); }
 
 static const sl_engine_hooks session_hooks = {.packet = session_packet, .dying = session_dying};
 
