@@ -32,9 +32,10 @@ static struct {
   sl_owned owned;
   int fn_ref;
   volatile sig_atomic_t pending, last_chance;
-  struct timespec since;       /* when the pending one came */
-  lua_State *volatile running; /* the thread that runs Lua code */
-  lua_State *volatile hooked;  /* it has our hook */
+  volatile sig_atomic_t raised; /* the hook has done its work for the pending one */
+  struct timespec since;        /* when the pending one came */
+  lua_State *volatile running;  /* the thread that runs Lua code */
+  lua_State *volatile hooked;   /* it has our hook */
 } state;
 
 static long pending_ms(void) {
@@ -58,6 +59,7 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   }
   if (pending_ms() < GRACE_MS || !lua_getinfo(L, "S", ar)) return;
   if (sl_embedded_internal(L, ar->source)) return;
+  state.raised = 1;
   unhook(L);
   luaL_where(L, 0);
   lua_pushliteral(L, "interrupted");
@@ -77,7 +79,7 @@ static int l_resume(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   if (co) state.running = co;
-  if (co && state.pending && !state.hooked) hook(co);
+  if (co && state.pending && !state.raised && !state.hooked) hook(co);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   state.running = before; /* first: a signal that comes now must not hook co again */
   if (co && state.hooked == co) unhook(co); /* it may be collected from now on */
@@ -119,6 +121,7 @@ static void take_signal(int signum) {
     _exit(128 + signum);
   if (state.pending || state.last_chance || !state.loop) return;
   clock_gettime(CLOCK_MONOTONIC, &state.since);
+  state.raised = 0;
   state.pending = signum;
   hook(state.running);
   uv_async_send(&state.async);
