@@ -134,6 +134,46 @@ function Pattern:check(offset, bytes, what)
   end
 end
 
+--- Delays ---------------------------------------------------------------------------------------------------------------
+
+--- A heart that beats on the loop every 5 ms; `worst()` is the longest delay of a beat in seconds since the last call.
+function M.heartbeat()
+  local last, worst, op, stopped = core.now(), 0, nil, false
+  local function beat()
+    local now = core.now()
+    worst = math.max(worst, now - last - 0.005)
+    last = now
+    if not stopped then op = core.timer(0.005, beat) end
+  end
+  beat()
+  return {
+    worst = function()
+      local w = worst
+      worst = 0
+      return w
+    end,
+    stop = function()
+      stopped = true
+      op:cancel()
+    end,
+  }
+end
+
+--- Runs fn; the longest delay of a neighbour meanwhile must stay below the limit. A busy machine delays us all, so the
+--- best of three runs counts.
+function M.undisturbed(limit, fn)
+  if os.getenv("ASAN_OPTIONS") then limit = limit * 4 end
+  local best = math.huge
+  for _ = 1, 3 do
+    local heart = M.heartbeat()
+    fn()
+    best = math.min(best, heart.worst())
+    heart.stop()
+    if best <= limit then return end
+  end
+  error(("neighbours were delayed by %.0f ms"):format(best * 1000), 2)
+end
+
 --- Counting ---------------------------------------------------------------------------------------------------------
 
 local function count_files(dir)
