@@ -280,6 +280,19 @@ local function give_up(self)
   })
 end
 
+--- OpenSSH hangs up after MaxAuthTries refusals: that is an answer, not a broken wire.
+local function explain_hang_up(self, err)
+  if not errors.is(err, "connection_lost") or not err.message:lower():find("authentication failures", 1, true) then
+    return err
+  end
+  local tried = table.concat(self.notes, "; ")
+  return errors.new({
+    kind = "auth", host = self.target.name, phase = "auth", cause = err,
+    message = ("not accepted as %s (%s); the server hung up after too many attempts"):format(self.target.user, tried),
+    hint = "the server's MaxAuthTries is used up: name the right key with identity, and identities_only = true",
+  })
+end
+
 local function one_factor(self, order)
   for _, name in ipairs(order) do
     if allows(self, name) then
@@ -298,7 +311,8 @@ function M.authenticate(session, target)
   local self = { session = session, target = target, notes = {}, password_tries = 0, kbdint_tries = 0 }
   local order = check_methods(options.list(target.opts.methods or default_methods))
   for _ = 1, 10 do
-    local outcome = one_factor(self, order)
+    local ok, outcome = pcall(one_factor, self, order)
+    if not ok then error(explain_hang_up(self, outcome), 0) end
     if outcome == "ok" then return end
     if outcome == "failed" then give_up(self) end
     self.password_tries, self.kbdint_tries = 0, 0 -- a factor was accepted: the next one

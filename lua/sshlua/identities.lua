@@ -137,9 +137,18 @@ local function with_certificate(identity, path, explicit)
   return identity
 end
 
-local function load_file(path, opts, explicit)
+local function stamp_of(path)
   local stat = core.fs_stat_sync(path)
-  local stamp = stat and ("%s:%s:%s"):format(stat.mtime, stat.size, stat.ino) or "none"
+  return stat and ("%s:%s:%s:%s"):format(stat.mtime, stat.size, stat.ino, stat.mode) or "none"
+end
+
+local function load_file(path, opts, explicit)
+  local certificate = opts.certificate and expand_home(opts.certificate) or path .. "-cert.pub"
+  -- What was learnt, a failure too, holds for the same files and the same passphrase only.
+  local stamp = table.concat({
+    stamp_of(path), certificate, stamp_of(certificate), tostring(opts.certificate ~= nil), tostring(explicit),
+    tostring(opts.batch), tostring(opts.passphrase),
+  }, "\0")
   local known = files[path]
   if known and known.stamp == stamp then return known.identity() end
   local identity = once(function()
@@ -150,8 +159,7 @@ local function load_file(path, opts, explicit)
     end
     check_mode(path)
     local self = from_text(text, path, path, opts)
-    return with_certificate(self, opts.certificate and expand_home(opts.certificate) or path .. "-cert.pub",
-      opts.certificate ~= nil)
+    return with_certificate(self, certificate, opts.certificate ~= nil)
   end)
   files[path] = { stamp = stamp, identity = identity }
   return identity()

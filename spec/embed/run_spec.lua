@@ -1,4 +1,5 @@
 -- ssh.run in a plain interpreter. The numbers are those of docs/concurrency.md.
+-- luacheck: read globals coroutine
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local ssh = require "sshlua"
@@ -77,7 +78,7 @@ describe("ssh.run", function()
         ssh.sleep(0.001)
         return nil, x
       end, 5))
-      assert.equal("inner", failure(ssh.run, error, "inner"))
+      assert.equal("inner", failure(ssh.run, function() error("inner", 0) end))
       ended = true
       return (table.unpack or unpack)(r, 1, r.n)
     end)))

@@ -1,8 +1,6 @@
 -- The task library in this interpreter, too: the unit specs again.
+local environment = setfenv and getfenv(1) or _ENV -- luacheck: ignore 113
+
 for _, name in ipairs({ "scope", "cancel", "sync", "where", "many" }) do
-  -- busted's words are in this file's environment, not among the globals.
-  local chunk = assert(loadfile("spec/unit/task_" .. name .. "_spec.lua"))
-  local here = setfenv and getfenv(1) -- luacheck: ignore 143 113
-  if here then setfenv(chunk, here) else debug.setupvalue(chunk, 1, _ENV) end -- luacheck: ignore 143 113
-  chunk()
+  assert(loadfile("spec/unit/task_" .. name .. "_spec.lua", "t", environment))()
 end

@@ -104,8 +104,8 @@ local function sweep(fleet, direction, kinds, seconds, faults_at)
     local what = ("%s at byte %d of %s"):format(direction, at, kind and kind.kex .. " " .. kind.host_key or "a session")
     local err, took = through(fleet, { [direction] = faults }, seconds, kind)
     judge(what, err, took, kinds)
-    local kind = err and err.kind or "right"
-    ended[kind] = (ended[kind] or 0) + 1
+    local outcome = err and err.kind or "right"
+    ended[outcome] = (ended[outcome] or 0) + 1
   end, { parallel = AT_ONCE })
   return ended
 end

@@ -1,32 +1,21 @@
 -- The throwaway fleet itself, looked at with the real ssh client: hosts, homes, faults, and that nothing stays behind.
 local core = require "sshlua.core"
 local processes = require "sshlua.testbed.processes"
+local run = require "spec.support.run"
 local task = require "sshlua.task"
-
---- Inside sshlua a task runs already.
-local function run_task(fn)
-  if task.current() then return fn() end
-  return task.run(fn)
-end
-
 local testbed = require "sshlua.testbed"
 
-local await = task.await
+local await, eventually, defer = task.await, run.eventually, run.defer
 
 -- The body of an `it` as a task with a deadline.
-local function in_task(fn)
-  return function()
-    run_task(function() task.timeout(60, fn) end)
-  end
-end
+local function in_task(fn) return run.body(fn, 60) end
 
 -- An `it` body that gets a fleet and stops it however it ends.
 local function with_fleet(opts, fn)
   return in_task(function()
     local fleet = testbed.start(opts)
-    local ok, err = pcall(fn, fleet)
-    fleet:stop()
-    if not ok then error(err, 0) end
+    defer(fleet.stop, fleet)
+    fn(fleet)
   end)
 end
 
@@ -43,24 +32,23 @@ local function ssh_in_background(fleet, name, command)
   return assert(core.spawn { args = args, stdin = "null", stdout = "null", stderr = "null" })
 end
 
-local function eventually(check)
-  for _ = 1, 500 do
-    local value = check()
-    if value then return value end
-    task.sleep(0.02)
-  end
-  return nil
-end
-
--- A child that runs Lua source with these modules.
+-- A child that runs Lua source with these modules, wherever it stands.
 local function spawn_lua(script, opts)
-  local here = processes.run({ "pwd" }):gsub("\n", "")
-  local env = processes.environment("LUA_PATH=" .. (";" .. package.path):gsub(";%./", ";" .. here .. "/"))
-  env[#env + 1] = "LUA_CPATH=" .. (";" .. package.cpath):gsub(";%./", ";" .. here .. "/")
+  local here = processes.run({ "pwd" }):gsub("\n", "") .. "/"
+  local function absolute(path)
+    return (path:gsub("[^;]+", function(entry)
+      if entry:sub(1, 1) ~= "/" then return here .. entry end
+    end))
+  end
+  local env = processes.environment("LUA_PATH=" .. absolute(package.path))
+  env[#env + 1] = "LUA_CPATH=" .. absolute(package.cpath)
+  for _, name in ipairs { "LD_PRELOAD", "ASAN_OPTIONS" } do
+    if os.getenv(name) then env[#env + 1] = name .. "=" .. os.getenv(name) end
+  end
   local i = 0
   while arg and arg[i - 1] do i = i - 1 end
   local program = arg and arg[i] or "lua5.4"
-  if program:find("/", 1, true) and program:sub(1, 1) ~= "/" then program = here .. "/" .. program end
+  if program:find "^[^/]+/" then program = here .. program end
   opts.args, opts.env, opts.cwd, opts.stdout = { program, "-e", script }, env, "/", "pipe"
   return assert(core.spawn(opts))
 end
@@ -71,6 +59,20 @@ local function children()
     if process.parent == core.getpid() then found[pid] = process.name end
   end
   return found
+end
+
+-- Directories of test beds, other programs' too.
+local function directories()
+  local found = {}
+  local out = processes.run { "sh", "-c", "ls -d ${TMPDIR:-/tmp}/sshlua-testbed-* 2>/dev/null" }
+  for path in out:gmatch "[^\n]+" do found[path] = true end
+  return found
+end
+
+-- Has it a guardian, which somebody else's has, or is it gone by now?
+local function is_looked_after(path)
+  if not core.fs_stat_sync(path) then return true end
+  return (processes.run { "sh", "-c", ("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sshlua-guardian %s '"):format(path) }) ~= "0\n"
 end
 
 local function exists(path) return core.fs_stat_sync(path) ~= nil end
@@ -113,14 +115,15 @@ local function connect(server) return await(core.tcp_connect, server.address, se
 local function through(faults, fn, use)
   return in_task(function()
     local server = testbed.raw_server(fn)
+    defer(server.stop, server)
     faults.to = { server.address, server.port }
     local relay = testbed.relay(faults)
+    defer(relay.stop, relay)
     local socket = connect(relay)
-    local ok, err = pcall(use, socket, relay, server)
-    socket:close()
+    defer(socket.close, socket)
+    use(socket, relay, server)
     relay:stop()
     server:stop()
-    if not ok then error(err, 0) end
     assert.same({}, relay.errors)
     assert.same({}, server.errors)
   end)
@@ -230,21 +233,20 @@ describe("the throwaway fleet", function()
     for _, opts in ipairs {
       { hosts = 0 }, { hosts = { "a", "a" } }, { hosts = { "../x" } }, { host = 2 }, { hosts = 1, per_host = { x = {} } },
     } do
-      local ok, err = pcall(function()
+      local err = run.fails("usage", function()
         local fleet = testbed.start(opts)
         return fleet
       end)
-      assert.is_false(ok)
-      assert.equal("usage", err.kind)
       assert.truthy(tostring(err):find "testbed_spec.lua")
     end
   end))
 
   it("serves in a later run, too", function()
+    if task.current() then return end -- inside sshlua there is one run only
     local fleet
-    run_task(function() fleet = testbed.start() end)
-    run_task(function() assert.equal("ok", (ssh(fleet, nil, "echo ok"))) end)
-    run_task(function() fleet:stop() end)
+    task.run(function() fleet = testbed.start() end)
+    task.run(function() assert.equal("ok", (ssh(fleet, nil, "echo ok"))) end)
+    task.run(function() fleet:stop() end)
   end)
 end)
 
@@ -302,7 +304,8 @@ describe("stopping the fleet", function()
     local script = [[
       local task = require "sshlua.task"
       local testbed = require "sshlua.testbed"
-      task.run(function()
+      local run = task.current() and function(fn) fn() end or task.run
+      run(function()
         local fleet = testbed.start { hosts = 2 }
         local args = fleet:ssh_arguments "web1"
         args[#args + 1] = "nohup sleep 4321 >/dev/null 2>&1 & echo $!; sleep 4321"
@@ -331,14 +334,12 @@ describe("stopping the fleet", function()
   end))
 
   it("is done when a start fails half-way", in_task(function()
-    local before = children()
+    local before, known = children(), directories()
     local ok, err = pcall(testbed.start, { hosts = 2, host_keys = { "ed25519", "nonsense" } })
     assert.is_false(ok)
     assert.equal("usage", err.kind)
     for pid, name in pairs(children()) do assert.equal(before[pid], name) end
-    local left = processes.run { "sh", "-c", "ls -d /tmp/sshlua-testbed-* 2>/dev/null | while read -r d; do "
-      .. "pgrep -f \"sshlua-guardian $d \" >/dev/null || echo $d; done" }
-    assert.equal("", left)
+    for path in pairs(directories()) do assert.is_true(known[path] or eventually(function() return is_looked_after(path) end)) end
   end))
 end)
 
@@ -510,36 +511,29 @@ end)
 
 describe("a second user", function()
   local function with_user(opts, fn)
-    return function()
-      local reason
-      run_task(function()
-        task.timeout(60, function()
-          local user
-          user, reason = testbed.user(opts)
-          if not user then return end
-          local ok, err = pcall(fn, user)
-          user:stop()
-          if not ok then error(err, 0) end
-          assert.is_false(exists(user.dir))
-          assert.is_false(exists "/etc/pam.d/sshd-sshlua-test")
-          assert.equal("", (processes.run { "sh", "-c", "grep '^sshlua-test:' /etc/passwd /etc/group" }))
-        end)
+    return in_task(function()
+      local user, reason = testbed.user(opts)
+      if not user then run.skip(reason) end
+      defer(function()
+        user:stop()
+        assert.is_false(exists(user.dir))
+        assert.is_false(exists("/etc/pam.d/sshd-" .. user.name))
+        assert.equal("", (processes.run { "grep", "^" .. user.name .. ":", "/etc/passwd", "/etc/group" }))
       end)
-      if reason then pending(reason) end
-    end
+      fn(user)
+    end)
   end
 
   local function fleet_of(user, opts, fn)
     opts.user = user
     local fleet = testbed.start(opts)
-    local ok, err = pcall(fn, fleet)
-    fleet:stop()
-    if not ok then error(err, 0) end
+    defer(fleet.stop, fleet)
+    fn(fleet)
   end
 
   it("logs in with the fleet's key and has its own home", with_user({}, function(user)
     fleet_of(user, { hosts = 2, homes = true }, function(fleet)
-      assert.equal("sshlua-test " .. fleet:host().home, (ssh(fleet, nil, 'touch x; echo "$(id -un) $(pwd)"')))
+      assert.equal(user.name .. " " .. fleet:host().home, (ssh(fleet, nil, 'touch x; echo "$(id -un) $(pwd)"')))
     end)
   end))
 
@@ -551,12 +545,44 @@ describe("a second user", function()
     end)
   end))
 
+  it("gets another name when there is one already", with_user({}, function(user)
+    local second, reason = testbed.user()
+    if not second then run.skip(reason) end
+    defer(second.stop, second)
+    assert.not_equal(user.name, second.name)
+    assert.not_equal(user.uid, second.uid)
+  end))
+
+  it("is removed after a run that was interrupted", with_user({}, function(user)
+    local script = [[
+      local task = require "sshlua.task"
+      local run = task.current() and function(fn) fn() end or task.run
+      run(function()
+        local user = require "sshlua.testbed".user { pam = "one_round" }
+        io.write(user.name, " ", user.dir, "\n")
+        io.stdout:flush()
+        task.sleep(100)
+      end)
+    ]]
+    local child = spawn_lua(script, {})
+    local name, dir = await(child:stdout().read, child:stdout(), 1000):match "^(%S+) (%S+)\n"
+    assert.not_equal(user.name, name)
+    child:kill "KILL"
+    await(child.wait, child)
+    assert.truthy(eventually(function() return not exists(dir) end))
+    assert.truthy(eventually(function()
+      return not exists("/etc/pam.d/sshd-" .. name) and processes.run { "grep", "^" .. name .. ":", "/etc/passwd" } == ""
+    end))
+    child:stdout():close()
+  end))
+
   it("can run a fleet itself, as an ordinary user", with_user({}, function(user)
     local script = [[
       local task = require "sshlua.task"
       local testbed = require "sshlua.testbed"
       local processes = require "sshlua.testbed.processes"
-      task.run(function()
+      local run = task.current() and function(fn) fn() end or task.run
+      run(function()
         local fleet = testbed.start { hosts = 2, homes = true }
         local args = fleet:ssh_arguments "web2"
         args[#args + 1] = "id -un; pwd; nohup sleep 98765 >/dev/null 2>&1 &"
@@ -569,6 +595,6 @@ describe("a second user", function()
     local lines = {}
     for line in read_all(child:stdout()):gmatch "[^\n]+" do lines[#lines + 1] = line end
     assert.equal(0, (await(child.wait, child)))
-    assert.same({ "sshlua-test", lines[3], lines[3], "true\ttrue" }, lines)
+    assert.same({ user.name, lines[3], lines[3], "true\ttrue" }, lines)
   end))
 end)

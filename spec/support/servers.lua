@@ -20,12 +20,9 @@ end
 function M.options(fleet, name, more)
   local opts = fleet:options(name)
   opts.batch = true
-  for k, v in pairs(more or {}) do
-    if v == M.none then opts[k] = nil else opts[k] = v end
-  end
+  for k, v in pairs(more or {}) do opts[k] = v end
   return opts
 end
-M.none = {} -- as an option: not given
 
 -- A session to a host of the fleet, closed at the end of the spec.
 function M.connect(fleet, name, more)

@@ -1,4 +1,5 @@
 -- Scopes: who owns a task, who waits, what a failure does, clean-up. The numbers are those of docs/concurrency.md.
+-- luacheck: read globals coroutine
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local run = require "spec.support.run"
@@ -9,9 +10,7 @@ local body, fails, failure, contains, here = run.body, run.fails, support.failur
 
 describe("a scope", function()
   it("returns what its function returned, nils included (2)", body(function()
-    local r = task.pack(task.scope(function(_, a, b) return a, nil, b, nil end))
-    assert.same({ n = 4, nil, nil, nil, nil }, r)
-    r = task.pack(task.scope(function(_, a, b) return a, nil, b, nil end, 1, 2))
+    assert.same({ n = 4, 1, nil, 2, nil }, task.pack(task.scope(function(_, a, b) return a, nil, b, nil end, 1, 2)))
     assert.same({ n = 0 }, task.pack(task.scope(function() end)))
   end))
 

@@ -1,4 +1,5 @@
 -- Where one cannot wait, and what strays. The numbers are those of docs/concurrency.md.
+-- luacheck: read globals coroutine
 local core = require "sshlua.core"
 local run = require "spec.support.run"
 local support = require "spec.support.tasks"

@@ -152,7 +152,7 @@ static void free_libssh2(LIBSSH2_SESSION *raw) {
   int rc;
 #ifdef SL_LIBSSH2_STATIC
   /* It forgets the host key of a key exchange that did not get to its end. */
-  if (!(raw->state & LIBSSH2_STATE_NEWKEYS) && raw->hostkey && raw->hostkey->dtor)
+  if (!(raw->state & LIBSSH2_STATE_NEWKEYS) && raw->hostkey && raw->hostkey->dtor && raw->server_hostkey_abstract)
     raw->hostkey->dtor(raw, &raw->server_hostkey_abstract);
 #endif
   do rc = libssh2_session_free(raw);

@@ -229,7 +229,8 @@ static int l_agent_list_request(lua_State *L) {
   unsigned char *frame = NULL;
   size_t len = 0;
   sl_err err = {0};
-  return push_frame(L, sl_agent_encode_list(&frame, &len, &err), frame, len, &err);
+  int rc = sl_agent_encode_list(&frame, &len, &err); /* arguments have no order */
+  return push_frame(L, rc, frame, len, &err);
 }
 
 static int check_algorithm(lua_State *L, int idx, const char **alg, size_t *alg_len) {

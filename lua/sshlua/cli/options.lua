@@ -27,11 +27,11 @@ M.list = {
   },
   {
     short = "v",
-    text = "say on standard error what happens on the way to hosts; -vv: each step, -vvv: libssh2's trace too",
+    text = "print what happens on the way to hosts; -vv: each step, -vvv: libssh2's trace too",
     take = function(o) o.verbosity = o.verbosity + 1 end,
   },
   {
-    short = "E", arg = "FILE", text = "append those events to FILE instead (without -v: those of -v)",
+    short = "E", arg = "FILE", text = "append that to FILE instead of standard error",
     take = function(o, value) o.events = value end,
   },
   {

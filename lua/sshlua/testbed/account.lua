@@ -1,6 +1,5 @@
 --- A second user of this machine, for what needs one: passwords, keyboard-interactive through PAM, signals, other
---- homes.
---- Made by root only, and removed again; what an interrupted run left is removed by the next one.
+--- homes. Made by root only, and removed again; what an interrupted run left is removed by the next one.
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
@@ -11,9 +10,14 @@ local site = require("sshlua.testbed.site")
 
 local M = {}
 
-local NAME = "sshlua-test"
-local PAM_SERVICE = "sshd-sshlua-test" -- also sshd's process name, by which it is told from commands
-local PAM_FILE = "/etc/pam.d/" .. PAM_SERVICE
+--- Several, because several runs may want one at the same time.
+local NAMES = { "sshlua-test", "sshlua-test2", "sshlua-test3", "sshlua-test4" }
+
+local live = {} -- names of this process's own
+
+--- The PAM service of a user is also the name of its sshd's processes, by which they are told from commands.
+local function service_of(name) return "sshd-" .. name end
+local function pam_file(name) return "/etc/pam.d/" .. service_of(name) end
 
 local function find_program(name)
   for _, dir in ipairs({ "/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/" }) do
@@ -21,12 +25,12 @@ local function find_program(name)
   end
 end
 
-local function passwd_entry()
+local function passwd_entry(wanted)
   local f = io.open("/etc/passwd", "r")
   if not f then return nil end
   for line in f:lines() do
     local name, uid, gid, comment = line:match("^([^:]*):[^:]*:(%d+):(%d+):([^:]*):")
-    if name == NAME then
+    if name == wanted then
       f:close()
       return { uid = tonumber(uid), gid = tonumber(gid), comment = comment }
     end
@@ -56,22 +60,33 @@ local function of_uid(all, uid)
   return found
 end
 
-local function remove_user(entry)
+local function remove_user(name, entry)
   processes.end_all(function() return of_uid(processes.list(), entry.uid) end)
-  processes.run({ find_program("userdel") or "userdel", NAME })
+  processes.run({ find_program("userdel") or "userdel", name })
 end
 
---- What is left of a run that was interrupted; or nil and who uses it.
-local function clear()
-  local entry = passwd_entry()
+--- Takes the name: removes what is left of a run that was interrupted. Or nil and who has it.
+local function take(name)
+  local entry = passwd_entry(name)
   local owner = entry and owner_of(entry)
-  if entry and not owner then return nil, "there is a user " .. NAME .. " that is not ours" end
-  if owner and owner ~= core.getpid() and processes.list()[owner] then
-    return nil, ("the user %s is in use by process %d"):format(NAME, owner)
+  if entry and not owner then return nil, ("there is a user %s that is not ours"):format(name) end
+  if live[name] or (owner and owner ~= core.getpid() and processes.list()[owner]) then
+    return nil, ("the user %s is in use by process %d"):format(name, owner or core.getpid())
   end
-  if entry then remove_user(entry) end
-  os.remove(PAM_FILE)
+  live[name] = true
+  if entry then remove_user(name, entry) end
+  os.remove(pam_file(name))
   return true
+end
+
+local function take_any()
+  local reasons = {}
+  for i, name in ipairs(NAMES) do
+    local taken, reason = take(name)
+    if taken then return name end
+    reasons[i] = reason
+  end
+  return nil, table.concat(reasons, "; ")
 end
 
 ---@class sshlua.TestbedAccount
@@ -88,9 +103,9 @@ local account_mt = { __index = Account, __name = "sshlua.TestbedAccount" }
 --- sshd's PAM service is called as its program.
 local function make_pam(self, lines)
   local text = "# Written for a test run; removed at its end.\n" .. table.concat(lines, "\n") .. "\n"
-  local ok, err = core.fs_write_sync(PAM_FILE, text, 420)
+  local ok, err = core.fs_write_sync(pam_file(self.name), text, 420)
   if not ok then errors.raise(errors.from(err)) end
-  self.sshd = self.dir .. "/" .. PAM_SERVICE
+  self.sshd = self.dir .. "/" .. service_of(self.name)
   processes.must_run({ "ln", "-s", site.find_sshd(), self.sshd })
 end
 
@@ -115,9 +130,9 @@ local function make(self, opts)
   self.home = self.site:mkdir("home", 493)
   processes.must_run({
     find_program("useradd"), "-r", "-U", "-M", "-d", self.home, "-s", opts.shell or "/bin/sh",
-    "-c", ("sshlua test run, process %d"):format(core.getpid()), NAME,
+    "-c", ("sshlua test run, process %d"):format(core.getpid()), self.name,
   })
-  local entry = passwd_entry()
+  local entry = passwd_entry(self.name)
   self.uid, self.gid = entry.uid, entry.gid
   processes.must_run({ "chown", ("%d:%d"):format(self.uid, self.gid), self.home })
   self:set_password(random_password())
@@ -135,11 +150,11 @@ local function missing(opts)
 end
 
 -- Shell for the guardian: the user goes when its directory does.
-local last_words = ([[
+local last_words = [[
 pkill -KILL -u NAME 2>/dev/null
 userdel NAME 2>/dev/null
-rm -f PAM_FILE
-]]):gsub("NAME", NAME):gsub("PAM_FILE", PAM_FILE)
+rm -f /etc/pam.d/sshd-NAME
+]]
 
 --- Makes the user, or says why that cannot be: nil, reason. `pam` is a PAM service: one_round, which asks for the
 --- password, two_rounds, or the service's text as lines.
@@ -152,9 +167,9 @@ function M.new(opts)
   end
   local reason = missing(opts)
   if reason then return nil, reason end
-  local free, used = clear()
-  if not free then return nil, used end
-  local self = setmetatable({ name = NAME, site = site.new(457, last_words) }, account_mt)
+  local name, used = take_any()
+  if not name then return nil, used end
+  local self = setmetatable({ name = name, site = site.new(457, (last_words:gsub("NAME", name))) }, account_mt)
   self.dir = self.site.dir
   local ok, err = pcall(make, self, opts)
   if ok then return self end
@@ -164,22 +179,25 @@ end
 
 --- Sets another password.
 function Account:set_password(password)
-  processes.must_run({ find_program("chpasswd") }, NAME .. ":" .. password .. "\n")
+  processes.must_run({ find_program("chpasswd") }, self.name .. ":" .. password .. "\n")
   self.password = password
 end
 
 --- The password has expired: the next login has to change it.
-function Account:expire_password() processes.must_run({ "chage", "-d", "0", NAME }) end
+function Account:expire_password() processes.must_run({ "chage", "-d", "0", self.name }) end
 
 --- Ends the user's processes, removes user, PAM service and directory. Again is nothing.
 function Account:stop()
   if self.stopped then return end
   self.stopped = true
   scope.shield(function()
-    local entry = passwd_entry()
-    if entry then remove_user(entry) end
-    os.remove(PAM_FILE)
+    local entry = passwd_entry(self.name)
+    if entry and owner_of(entry) == core.getpid() then -- another run may have been quicker to make it
+      remove_user(self.name, entry)
+      os.remove(pam_file(self.name))
+    end
     self.site:remove()
+    live[self.name] = nil
   end)
 end
 
