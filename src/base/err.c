@@ -26,14 +26,16 @@ int sl_err_uv(sl_err *e, const char *kind, int code, const char *what) {
 typedef struct ssh2_code {
   int code;
   const char *kind, *name;
+  const char *words; /* libssh2's text for it is about something else: its transport sets none */
 } ssh2_code;
 
-#define CODE(kind, name) {LIBSSH2_ERROR_##name, kind, "LIBSSH2_ERROR_" #name}
+#define CODE(kind, name) {LIBSSH2_ERROR_##name, kind, "LIBSSH2_ERROR_" #name, NULL}
+#define SAY(kind, name, words) {LIBSSH2_ERROR_##name, kind, "LIBSSH2_ERROR_" #name, words}
 static const ssh2_code ssh2_codes[] = {
-    CODE(SL_CONNECTION_LOST, SOCKET_NONE),
+    CODE(SL_PROTOCOL, SOCKET_NONE),
     CODE(SL_PROTOCOL, BANNER_RECV),
     CODE(SL_CONNECTION_LOST, BANNER_SEND),
-    CODE(SL_PROTOCOL, INVALID_MAC),
+    SAY(SL_PROTOCOL, INVALID_MAC, "a packet of the server is damaged: its authentication code is wrong"),
     CODE(SL_HANDSHAKE, KEX_FAILURE),
     CODE(SL_MEMORY, ALLOC),
     CODE(SL_CONNECTION_LOST, SOCKET_SEND),
@@ -41,7 +43,7 @@ static const ssh2_code ssh2_codes[] = {
     CODE(SL_TIMEOUT, TIMEOUT),
     CODE(SL_HOSTKEY, HOSTKEY_INIT),
     CODE(SL_HOSTKEY, HOSTKEY_SIGN),
-    CODE(SL_PROTOCOL, DECRYPT),
+    SAY(SL_PROTOCOL, DECRYPT, "a packet of the server is damaged: it does not decrypt"),
     CODE(SL_CONNECTION_LOST, SOCKET_DISCONNECT),
     CODE(SL_PROTOCOL, PROTO),
     CODE(SL_AUTH, PASSWORD_EXPIRED),
@@ -62,7 +64,7 @@ static const ssh2_code ssh2_codes[] = {
     CODE(SL_CHANNEL, REQUEST_DENIED),
     CODE(SL_HANDSHAKE, METHOD_NOT_SUPPORTED),
     CODE(SL_USAGE, INVAL),
-    CODE(SL_PROTOCOL, OUT_OF_BOUNDARY),
+    SAY(SL_PROTOCOL, OUT_OF_BOUNDARY, "a packet of the server has an impossible length"),
     CODE(SL_CONNECTION_LOST, SOCKET_RECV),
     CODE(SL_PROTOCOL, ENCRYPT),
     CODE(SL_CONNECTION_LOST, BAD_SOCKET),
@@ -71,12 +73,14 @@ static const ssh2_code ssh2_codes[] = {
     CODE(SL_HANDSHAKE, ALGO_UNSUPPORTED),
 };
 #undef CODE
+#undef SAY
 
 int sl_err_ssh2(sl_err *e, int code, const char *text) {
   for (size_t i = 0; i < sizeof ssh2_codes / sizeof *ssh2_codes; i++) {
-    if (ssh2_codes[i].code == code)
-      return sl_err_set(e, ssh2_codes[i].kind, ssh2_codes[i].name, code, "%s",
-                        text && *text ? text : ssh2_codes[i].name);
+    const ssh2_code *c = &ssh2_codes[i];
+    if (c->code != code) continue;
+    if (c->words) text = c->words;
+    return sl_err_set(e, c->kind, c->name, code, "%s", text && *text ? text : c->name);
   }
   return sl_err_set(e, SL_PROTOCOL, "LIBSSH2_ERROR", code, "%s (libssh2 code %d)",
                     text && *text ? text : "unexpected failure", code);

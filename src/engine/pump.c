@@ -64,11 +64,15 @@ static int receive_packets(sl_engine *e) {
 
 #endif
 
+/* libssh2's words for this code; its last words may be about another. */
+static const char *words_for(sl_engine *e, int rc) {
+  char *text = NULL;
+  return libssh2_session_last_error(e->raw, &text, NULL, 0) == rc ? text : NULL;
+}
+
 static void engine_failed(sl_engine *e, int rc) {
   sl_err why = {0};
-  char *text = NULL;
-  libssh2_session_last_error(e->raw, &text, NULL, 0);
-  sl_err_ssh2(&why, rc, text);
+  sl_err_ssh2(&why, rc, words_for(e, rc));
   sl_engine_lost(e, &why);
 }
 
@@ -87,14 +91,12 @@ static void drain_wire(sl_engine *e) {
 
 static void finish_failed(sl_eop *x, int rc) {
   sl_engine *e = x->engine;
-  char *text = NULL;
   if (x->op.err.kind) return;
   if (e->wire.err.kind && e->wire.life != SL_WIRE_OPEN) {
     x->op.err = e->wire.err;
     return;
   }
-  libssh2_session_last_error(e->raw, &text, NULL, 0);
-  sl_err_ssh2(&x->op.err, rc, text);
+  sl_err_ssh2(&x->op.err, rc, words_for(e, rc));
 }
 
 /* A socket error seen by one operation is the end of all: libssh2 cannot go on after it. */
