@@ -9,20 +9,27 @@ local task = require "sshlua.task"
 local M = {}
 
 local deferred
--- busted's pending is known in spec files only: taken from the function that one of them gave us, or told by use().
+-- busted's pending is known in spec files only: told by use(), or taken from the one that calls us.
 local mark_pending
 
 function M.use(pending) mark_pending = pending end
 
-local function find_pending(fn)
-  if mark_pending then return mark_pending end
-  local env = getfenv and getfenv(fn) -- luacheck: ignore 143 113
-  for i = 1, not env and 255 or 0 do
+local function environment_of(fn)
+  if getfenv then return getfenv(fn) end -- luacheck: ignore 143 113
+  for i = 1, 255 do
     local name, value = debug.getupvalue(fn, i)
-    if not name then break end
-    if name == "_ENV" then env = value end
+    if not name then return nil end
+    if name == "_ENV" then return value end
   end
-  return env and env.pending or function(reason) error("skipped: " .. reason, 0) end
+end
+
+local function look_for_pending()
+  for level = 3, 12 do
+    local info = debug.getinfo(level, "f")
+    local env = info and environment_of(info.func)
+    if not info or mark_pending then return end
+    mark_pending = env and env.pending or nil
+  end
 end
 
 -- Calls fn(...) when the present body ends.
@@ -102,12 +109,13 @@ function M.run(seconds, fn, ...)
     end
     if not clean then error(left, 0) end
   end)
-  if skipped then return find_pending(fn)(skipped) end
+  if skipped then return mark_pending(skipped) end
   if not ok then rethrow(err) end
 end
 
 -- The body of an `it`.
 function M.body(fn, seconds)
+  look_for_pending()
   return function() M.run(seconds or 30, fn) end
 end
 
