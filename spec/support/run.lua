@@ -9,10 +9,8 @@ local task = require "sshlua.task"
 local M = {}
 
 local deferred
--- busted's pending is known in spec files only: told by use(), or taken from the one that calls us.
-local mark_pending
-
-function M.use(pending) mark_pending = pending end
+-- busted's words, pending among them, are known in the environment of spec files only. The one who calls body() has it.
+local words
 
 local function environment_of(fn)
   if getfenv then return getfenv(fn) end -- luacheck: ignore 143 113
@@ -23,12 +21,12 @@ local function environment_of(fn)
   end
 end
 
-local function look_for_pending()
+local function find_words()
   for level = 3, 12 do
     local info = debug.getinfo(level, "f")
-    local env = info and environment_of(info.func)
-    if not info or mark_pending then return end
-    mark_pending = env and env.pending or nil
+    if not info or words then return end
+    local env = environment_of(info.func)
+    words = env and env.describe and env or nil
   end
 end
 
@@ -109,13 +107,13 @@ function M.run(seconds, fn, ...)
     end
     if not clean then error(left, 0) end
   end)
-  if skipped then return mark_pending(skipped) end
+  if skipped then return words.pending(skipped) end
   if not ok then rethrow(err) end
 end
 
 -- The body of an `it`.
 function M.body(fn, seconds)
-  look_for_pending()
+  find_words()
   return function() M.run(seconds or 30, fn) end
 end
 
