@@ -9,9 +9,28 @@ local task = require "sshlua.task"
 local M = {}
 
 local deferred
-local mark_pending -- busted's pending is known in spec files only
+-- busted's pending is known in spec files only: told by use(), or taken from the one that calls us.
+local mark_pending
 
 function M.use(pending) mark_pending = pending end
+
+local function environment_of(fn)
+  if getfenv then return getfenv(fn) end -- luacheck: ignore 143 113
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return nil end
+    if name == "_ENV" then return value end
+  end
+end
+
+local function look_for_pending()
+  for level = 3, 12 do
+    local info = debug.getinfo(level, "f")
+    local env = info and environment_of(info.func)
+    if not info or mark_pending then return end
+    mark_pending = env and env.pending or nil
+  end
+end
 
 -- Calls fn(...) when the present body ends.
 function M.defer(fn, ...)
@@ -96,6 +115,7 @@ end
 
 -- The body of an `it`.
 function M.body(fn, seconds)
+  look_for_pending()
   return function() M.run(seconds or 30, fn) end
 end
 
