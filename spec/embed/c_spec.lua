@@ -124,7 +124,8 @@ describe("an interpreter that ends with work open", function()
         ("local ssh = require 'sshlua' ssh.run(function() ssh.sleep(0.001) %s end)"):format(how),
         ("local ssh = require 'sshlua' ssh.run(function() ssh.scope(function(s) s:spawn(ssh.sleep, 9) "
           .. "s:spawn(function() ssh.here:run 'true' %s end) end) end)"):format(how),
-        ("local ssh = require 'sshlua' ssh.run(function() require 'sshlua.core'.timer(0, function() %s end) ssh.sleep(5) end)"):format(how),
+        ("local ssh = require 'sshlua' ssh.run(function() "
+          .. "require 'sshlua.core'.timer(0, function() %s end) ssh.sleep(5) end)"):format(how),
       }) do
         local output, status = child.lua(code)
         assert.equal(7, status, output)

@@ -24,9 +24,23 @@ local flip_kinds = {
   connection_lost = true, timeout = true, protocol = true, handshake = true, hostkey = true, auth = true,
 }
 
+-- What a session asks for; each has its own code for a half-done key exchange.
+local kinds_of_session = {}
+for _, kex in ipairs({
+  "curve25519-sha256", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256", "diffie-hellman-group-exchange-sha256",
+}) do
+  for _, host_key in ipairs({ "ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512" }) do
+    for _, cipher in ipairs({ "aes128-gcm@openssh.com", "aes256-ctr" }) do
+      kinds_of_session[#kinds_of_session + 1] = {
+        kex = kex, host_key = host_key, ciphers = cipher, macs = "hmac-sha2-256-etm@openssh.com",
+      }
+    end
+  end
+end
+
 -- A whole session: everything is sent, comes back and is checked.
-local function whole_session(fleet, at, session_made)
-  local session = engine.connect(fleet, { at = at, made = session_made })
+local function whole_session(fleet, at, session_made, kind)
+  local session = engine.connect(fleet, { at = at, made = session_made, session = kind })
   local ch = engine.start(session, "cat; exit 3")
   await(ch.write, ch, pattern:bytes(0, TOTAL))
   await(ch.send_eof, ch)
@@ -38,14 +52,14 @@ local function whole_session(fleet, at, session_made)
 end
 
 -- One session through a relay with these faults; returns nil or the error, and how long it took.
-local function through(fleet, faults, seconds)
+local function through(fleet, faults, seconds, kind)
   local host = fleet:host()
   faults.to = { host.address, host.port }
   local relay = testbed.relay(faults)
   local session
   local started = core.now()
   local ok, err = pcall(task.timeout, seconds, whole_session, fleet, { relay.address, relay.port },
-    function(made) session = made end)
+    function(made) session = made end, kind)
   local took = core.now() - started
   if session then session:close() end
   local passed = relay.passed[1]
@@ -63,8 +77,8 @@ local function judge(what, err, took, kinds)
 end
 
 -- The bytes of a clean session, by direction.
-local function lengths(fleet)
-  local err, _, passed = through(fleet, {}, SECONDS)
+local function lengths(fleet, kind)
+  local err, _, passed = through(fleet, {}, SECONDS, kind)
   assert(err == nil, tostring(err))
   return passed
 end
@@ -80,22 +94,26 @@ local function comb(n)
   return list
 end
 
+-- In the long run every byte of the usual kind of session; in the short run all kinds in turn.
 local function sweep(fleet, direction, kinds, seconds, faults_at)
   local list = comb(lengths(fleet)[direction])
   local ended = {}
-  task.each(list, function(at)
+  task.each(list, function(at, i)
     local faults = faults_at(at)
-    local what = ("%s at byte %d"):format(direction, at)
-    local err, took = through(fleet, { [direction] = faults }, seconds)
+    local kind = not engine.long and kinds_of_session[i % #kinds_of_session + 1] or nil
+    local what = ("%s at byte %d of %s"):format(direction, at, kind and kind.kex .. " " .. kind.host_key or "a session")
+    local err, took = through(fleet, { [direction] = faults }, seconds, kind)
     judge(what, err, took, kinds)
-    local kind = err and err.kind or "right"
-    ended[kind] = (ended[kind] or 0) + 1
+    local outcome = err and err.kind or "right"
+    ended[outcome] = (ended[outcome] or 0) + 1
   end, { parallel = AT_ONCE })
   return ended
 end
 
 describe("A wire that is", function()
-  local fleet, up, down = engine.fleet({ sshd_config = { "LogLevel ERROR" } })
+  local fleet, up, down = engine.fleet({
+    sshd_config = { "LogLevel ERROR" }, host_keys = { "ed25519", "ecdsa", "rsa" },
+  })
   setup(up)
   teardown(down)
   local limit = engine.long and 7200 or 120

@@ -94,7 +94,7 @@ describe("the program", function()
 
   it_ends("at the second ^C when a script catches everything", function()
     check(interrupted("print 'ready' while true do pcall(function() while true do end end) end",
-      { { 0, "INT" }, { 0.9, "INT" } }), 130, "ready\n")
+      { { 0, "INT" }, { 1.3, "INT" } }), 130, "ready\n")
   end)
 
   it_ends("brings io.read back on ^C", function()

@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef SL_LIBSSH2_STATIC
+#include "libssh2_priv.h"
+#endif
+
 /* --- lanes and operations ----------------------------------------------------------------------------- */
 
 static void lane_init(sl_lane *lane) {
@@ -144,6 +148,17 @@ void sl_engine_lost(sl_engine *e, const sl_err *why) {
 }
 
 /* After the wire is dead libssh2 frees whatever state it is in: no call of it can wait any more. */
+static void free_libssh2(LIBSSH2_SESSION *raw) {
+  int rc;
+#ifdef SL_LIBSSH2_STATIC
+  /* It forgets the host key of a key exchange that did not get to its end. */
+  if (!(raw->state & LIBSSH2_STATE_NEWKEYS) && raw->hostkey && raw->hostkey->dtor && raw->server_hostkey_abstract)
+    raw->hostkey->dtor(raw, &raw->server_hostkey_abstract);
+#endif
+  do rc = libssh2_session_free(raw);
+  while (rc == LIBSSH2_ERROR_EAGAIN);
+}
+
 void sl_engine_kill(sl_engine *e) {
   sl_err closed = {0};
   if (!e->raw) return;
@@ -165,10 +180,7 @@ void sl_engine_kill(sl_engine *e) {
     s->raw = NULL; /* freed with the session */
   }
   if (e->hooks && e->hooks->dying) e->hooks->dying(e);
-  sl_trim_host_key(e);
-  int rc;
-  do rc = libssh2_session_free(e->raw);
-  while (rc == LIBSSH2_ERROR_EAGAIN);
+  free_libssh2(e->raw);
   e->raw = NULL;
   sl_engine_free_buried(e);
 }

@@ -119,6 +119,5 @@ void sl_rest_forget(sl_engine *e);
 
 void sl_trim_touch(sl_engine *e); /* it was busy: look at it again when it has been quiet for a while */
 void sl_trim_forget(sl_engine *e);
-void sl_trim_host_key(sl_engine *e); /* before libssh2's session is freed */
 
 #endif

@@ -72,17 +72,8 @@ void sl_trim_forget(sl_engine *e) {
   e->trim = NULL;
 }
 
-/* libssh2 frees the host key of a session only when its first key exchange came to its end. */
-void sl_trim_host_key(sl_engine *e) {
-  LIBSSH2_SESSION *s = e->raw;
-  if ((s->state & LIBSSH2_STATE_NEWKEYS) || !s->server_hostkey_abstract) return;
-  if (s->hostkey && s->hostkey->dtor) (void)s->hostkey->dtor(s, &s->server_hostkey_abstract);
-  s->server_hostkey_abstract = NULL;
-}
-
 #else
 
-void sl_trim_host_key(sl_engine *e) { (void)e; }
 void sl_trim_touch(sl_engine *e) { (void)e; }
 void sl_trim_forget(sl_engine *e) { (void)e; }
 

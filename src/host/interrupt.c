@@ -22,7 +22,7 @@
 #include "loop/loop.h"
 #include "loop/signame.h"
 
-enum { GRACE_MS = 200, STUCK_MS = 500, HOOK_COUNT = 1000 };
+enum { GRACE_MS = 200, STUCK_MS = 1000, HOOK_COUNT = 1000 };
 
 static struct {
   pthread_t thread;
@@ -32,15 +32,15 @@ static struct {
   sl_owned owned;
   int fn_ref;
   volatile sig_atomic_t pending, last_chance;
-  struct timespec since;       /* when the pending one came */
-  lua_State *volatile running; /* the thread that runs Lua code */
-  lua_State *volatile hooked;  /* it has our hook */
+  struct timespec since, grace; /* when the pending one came; from when on a script may compute */
+  lua_State *volatile running;  /* the thread that runs Lua code */
+  lua_State *volatile hooked;   /* it has our hook */
 } state;
 
-static long pending_ms(void) {
+static long ms_since(const struct timespec *t) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (now.tv_sec - state.since.tv_sec) * 1000 + (now.tv_nsec - state.since.tv_nsec) / 1000000;
+  return (now.tv_sec - t->tv_sec) * 1000 + (now.tv_nsec - t->tv_nsec) / 1000000;
 }
 
 /* The hook
@@ -56,8 +56,9 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar) {
     lua_sethook(L, NULL, 0, 0);
     return;
   }
-  if (pending_ms() < GRACE_MS || !lua_getinfo(L, "S", ar)) return;
+  if (ms_since(&state.grace) < GRACE_MS || !lua_getinfo(L, "S", ar)) return;
   if (sl_embedded_internal(L, ar->source)) return;
+  clock_gettime(CLOCK_MONOTONIC, &state.grace); /* the next task to run may be the one that waits */
   unhook(L);
   luaL_where(L, 0);
   lua_pushliteral(L, "interrupted");
@@ -79,8 +80,8 @@ static int l_resume(lua_State *L) {
   if (co) state.running = co;
   if (co && state.pending && !state.hooked) hook(co);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  if (co && state.hooked == co) unhook(co); /* it may be collected now */
-  state.running = before;
+  state.running = before; /* first: a signal that comes now must not hook co again */
+  if (co && state.hooked == co) unhook(co); /* it may be collected from now on */
   return lua_gettop(L);
 }
 
@@ -115,10 +116,12 @@ static void take_signal(int signum) {
   /* SIGPIPE of a child's stdin is an error code for whoever wrote; SIGHUP often comes twice. */
   if (signum == SIGPIPE && (state.pending || !output_gone())) return;
   bool insists = signum == SIGINT || signum == SIGTERM;
-  if (insists && (state.last_chance || !state.loop || (state.pending && pending_ms() > STUCK_MS)))
+  if (insists &&
+      (state.last_chance || !state.loop || (state.pending && ms_since(&state.since) > STUCK_MS)))
     _exit(128 + signum);
   if (state.pending || state.last_chance || !state.loop) return;
   clock_gettime(CLOCK_MONOTONIC, &state.since);
+  state.grace = state.since;
   state.pending = signum;
   hook(state.running);
   uv_async_send(&state.async);

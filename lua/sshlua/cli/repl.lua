@@ -37,6 +37,7 @@ end
 local function plain_input(program)
   io.stdin:setvbuf("no")
   return {
+    cleared = "\n", -- the terminal itself has shown ^C
     read = function(_, prompt)
       io.stdout:write(prompt)
       io.stdout:flush()
@@ -57,6 +58,7 @@ local function editor_input(program)
   core.signal("WINCH", refresh)
   core.signal("CONT", refresh)
   return {
+    cleared = "^C\n",
     read = function(_, prompt)
       io.stdout:flush()
       local line = task.await(editor.read, editor, prompt)
@@ -139,7 +141,7 @@ end
 local function turn(program, input)
   local r, cancelled = guarded(read_statement, input)
   if cancelled then
-    io.stdout:write("^C\n")
+    io.stdout:write(input.cleared)
     return true
   end
   if not r[1] then error(r[2], 0) end
