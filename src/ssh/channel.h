@@ -14,12 +14,15 @@ typedef struct sl_exit {
   char signal[32], message[256];
 } sl_exit;
 
+enum { SL_READ_BYTES = 262144 };
+
 typedef struct sl_channel {
   sl_strand strand; /* first: hooks get the strand */
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
   sl_exit exit;
-  size_t read_bytes; /* one fixed size for every read, see channel.c */
+  size_t read_bytes; /* one fixed size for every read, at most SL_READ_BYTES: after "again" libssh2 wants the same, and
+                        it computes the window adjustment from it */
   bool err_turn; /* read_any looks at stderr first */
   sl_buf unread[2]; /* by stream: what a read brought that was then cancelled */
 } sl_channel;
@@ -29,6 +32,12 @@ sl_channel *sl_channel_check(lua_State *L, int idx); /* raises when closed or it
 /* Makes an operation on a channel's lane; raises when out of memory. */
 void *sl_channel_op(lua_State *L, sl_channel *ch, int lane, const sl_op_kind *kind, size_t size);
 
+/* Starts one that needs nothing but its channel (argument 1) and done (argument 2). */
+int sl_channel_start(lua_State *L, int lane, const sl_op_kind *kind, size_t size);
+
+static inline sl_channel *sl_channel_of(sl_op *op) { return (sl_channel *)((sl_eop *)op)->strand; }
+
 const luaL_Reg *sl_channel_request_verbs(void);
+const luaL_Reg *sl_channel_stream_verbs(void);
 
 #endif
