@@ -170,10 +170,8 @@ describe("the program", function()
       check(program.start({ "-e", "print 'x' os.exit(3)" }, { shell = shell }):finish(), 3)
     end)
 
-    it_runs("that closes its output", function()
-      check(program.lua "io.stdout:close()", 0)
-      check(program.lua "io.stdout:close() error 'x'", 1, "", "sshlua: (command line):1: x\n")
-      check(program.lua "io.stderr:close() error 'x'", 1)
+    it_runs("that tries to close its output", function() -- Lua keeps the standard files open
+      check(program.lua "print(1) io.stdout:close() io.stderr:close() error 'x'", 1, "1\n", "sshlua: (command line):1: x\n")
     end)
 
     it_runs("and loads no more of the library than tasks need", function()
