@@ -134,7 +134,8 @@ local function run_root(program, o, argv, task)
     return result
   end)
   if luv_failure() then return false, luv_failure()[1], luv_failure()[2] end
-  return ok, result, frames and rawequal(noted, result) and frames or {}
+  local same = rawequal(noted, result) or noted == nil -- tasks make nil a text
+  return ok, result, same and frames or {}
 end
 
 local function exit_code(program, o, signals, ok, result, frames)
