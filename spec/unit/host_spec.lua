@@ -170,6 +170,10 @@ describe("the program", function()
       check(program.start({ "-e", "print 'x' os.exit(3)" }, { shell = shell }):finish(), 3)
     end)
 
+    it_runs("that tries to close its output", function() -- Lua keeps the standard files open
+      check(program.lua "print(1) io.stdout:close() io.stderr:close() error 'x'", 1, "1\n", "sshlua: (command line):1: x\n")
+    end)
+
     it_runs("and loads no more of the library than tasks need", function()
       check(program.lua [[
         local n = 0
