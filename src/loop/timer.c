@@ -23,6 +23,14 @@ static void timer_clean(sl_op *op) { uv_close((uv_handle_t *)&((timer_op *)op)->
 static const sl_op_kind timer_kind = {
     .name = "timer", .cancel = timer_cancel, .clean = timer_clean};
 
+/* libuv counts whole milliseconds of a clock that it rounds down: without the part that it dropped
+ * a timer would fire up to a millisecond early. */
+static uint64_t timer_ticks(uv_loop_t *uv, double seconds) {
+  uv_update_time(uv);
+  double due = ceil((double)uv_hrtime() / 1e6 + seconds * 1000);
+  return (uint64_t)due - uv_now(uv);
+}
+
 static int l_timer(lua_State *L) {
   lua_Number seconds = luaL_checknumber(L, 1);
   sl_check_done(L, 2);
@@ -33,8 +41,7 @@ static int l_timer(lua_State *L) {
   uv_timer_init(&loop->uv, &t->timer);
   t->timer.data = t;
   sl_op_pin(&t->op);
-  uv_update_time(&loop->uv);
-  uv_timer_start(&t->timer, timer_fired, (uint64_t)ceil(seconds * 1000), 0);
+  uv_timer_start(&t->timer, timer_fired, timer_ticks(&loop->uv, seconds), 0);
   sl_op_start(L, &t->op, 2, 0);
   return 1;
 }
