@@ -196,6 +196,15 @@ function M.resources()
   return stats
 end
 
+--- Lets the collector and close callbacks do their work.
+function M.settle()
+  for _ = 1, 3 do
+    collectgarbage()
+    collectgarbage()
+    task.sleep(0.05)
+  end
+end
+
 --- Fails unless the resources come down to what they were; sessions may need a moment to be closed by the loop.
 function M.no_growth(before, what)
   local after
