@@ -15,7 +15,7 @@ local reader_mt = { __index = Reader, __name = "sshlua.Reader" }
 ---@param source fun(): string|nil the next bytes, or nil at the end; may suspend
 ---@return sshlua.Reader
 function M.reader(source)
-  return setmetatable({ source = source, pieces = {}, first = 1, last = 0, size = 0 }, reader_mt)
+  return setmetatable({ source = source, pieces = {}, first = 1, last = 0, taken = 0, size = 0 }, reader_mt)
 end
 
 local function fill(self)
@@ -31,24 +31,24 @@ local function fill(self)
   return true
 end
 
---- Takes n bytes out of the buffer, n <= size.
+--- Takes n bytes out of the buffer, n <= size. `taken` bytes of the first piece are gone already: cutting the rest off
+--- each time would copy a large piece again and again.
 local function take(self, n)
   local out = {}
   self.size = self.size - n
   while n > 0 do
-    local piece = self.pieces[self.first]
-    if #piece <= n then
-      out[#out + 1] = piece
+    local piece, from = self.pieces[self.first], self.taken
+    local k = math.min(n, #piece - from)
+    out[#out + 1] = (from == 0 and k == #piece) and piece or piece:sub(from + 1, from + k)
+    n = n - k
+    if from + k == #piece then
       self.pieces[self.first] = nil
-      self.first = self.first + 1
-      n = n - #piece
+      self.first, self.taken = self.first + 1, 0
     else
-      out[#out + 1] = piece:sub(1, n)
-      self.pieces[self.first] = piece:sub(n + 1)
-      n = 0
+      self.taken = from + k
     end
   end
-  return table.concat(out)
+  return #out == 1 and out[1] or table.concat(out)
 end
 
 --- At most max bytes as soon as there are any; nil at the end.
@@ -56,8 +56,8 @@ end
 ---@return string|nil
 function Reader:read(max)
   if self.size == 0 and not fill(self) then return nil end
-  local piece = self.pieces[self.first]
-  return take(self, math.min(max or #piece, #piece))
+  local left = #self.pieces[self.first] - self.taken
+  return take(self, math.min(max or left, left))
 end
 
 --- Everything up to the end.
@@ -76,9 +76,10 @@ function Reader:read_line()
       return self.size > 0 and take(self, self.size) or nil
     end
     local piece = self.pieces[index]
-    local at = piece:find("\n", 1, true)
-    if at then return (take(self, before + at):sub(1, -2)) end
-    before, index = before + #piece, index + 1
+    local from = index == self.first and self.taken or 0
+    local at = piece:find("\n", from + 1, true)
+    if at then return (take(self, before + at - from):sub(1, -2)) end
+    before, index = before + #piece - from, index + 1
     if before > LINE_MAX then
       errors.raise({ kind = "limit", message = ("a line is longer than %d bytes"):format(LINE_MAX) })
     end

@@ -8,7 +8,6 @@ local ssh = require "sshlua"
 local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
 
-run.use(pending)
 local body, fails, defer = run.body, run.fails, run.defer
 local fleet, start_fleet, stop_fleet = servers.shared {}
 

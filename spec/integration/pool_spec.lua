@@ -5,7 +5,6 @@ local servers = require "spec.support.servers"
 local ssh = require "sshlua"
 local task = require "sshlua.task"
 
-run.use(pending)
 local body, fails, defer = run.body, run.fails, run.defer
 
 describe("a host's connection", function()

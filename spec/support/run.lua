@@ -9,9 +9,26 @@ local task = require "sshlua.task"
 local M = {}
 
 local deferred
-local mark_pending -- busted's pending is known in spec files only
+-- busted's words, pending among them, are known in the environment of spec files only. The one who calls body() has it.
+local words
 
-function M.use(pending) mark_pending = pending end
+local function environment_of(fn)
+  if getfenv then return getfenv(fn) end -- luacheck: ignore 143 113
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return nil end
+    if name == "_ENV" then return value end
+  end
+end
+
+local function find_words()
+  for level = 3, 12 do
+    local info = debug.getinfo(level, "f")
+    if not info or words then return end
+    local env = environment_of(info.func)
+    words = env and env.describe and env or nil
+  end
+end
 
 -- Calls fn(...) when the present body ends.
 function M.defer(fn, ...)
@@ -90,12 +107,13 @@ function M.run(seconds, fn, ...)
     end
     if not clean then error(left, 0) end
   end)
-  if skipped then return mark_pending(skipped) end
+  if skipped then return words.pending(skipped) end
   if not ok then rethrow(err) end
 end
 
 -- The body of an `it`.
 function M.body(fn, seconds)
+  find_words()
   return function() M.run(seconds or 30, fn) end
 end
 

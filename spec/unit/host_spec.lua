@@ -95,7 +95,7 @@ describe("the program", function()
     it_runs("--lua-path reads the library from files", function()
       local r = sshlua("--lua-path", "lua", "-e", "print(debug.getinfo(require('sshlua.errors').new).source)")
       check(r, 0, "@lua/sshlua/errors.lua\n")
-      r = sshlua("--lua-path", program.directory(), "-e", "")
+      r = program.run({ "--lua-path", program.directory(), "-e", "" }, { env = { LUA_PATH = false } })
       assert.equal(1, r.code)
       assert.truthy(r.err:find("no file of 'sshlua.cli.main' in", 1, true))
     end)
@@ -168,6 +168,10 @@ describe("the program", function()
       check(program.start({ "-e", "io.write 'x'" }, { shell = shell }):finish(), 1, "",
         "sshlua: cannot write to standard output: No space left on device\n")
       check(program.start({ "-e", "print 'x' os.exit(3)" }, { shell = shell }):finish(), 3)
+    end)
+
+    it_runs("that tries to close its output", function() -- Lua keeps the standard files open
+      check(program.lua "print(1) io.stdout:close() io.stderr:close() error 'x'", 1, "1\n", "sshlua: (command line):1: x\n")
     end)
 
     it_runs("and loads no more of the library than tasks need", function()

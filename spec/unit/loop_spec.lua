@@ -3,6 +3,19 @@ local core = require "sshlua.core"
 
 local unpack = table.unpack or unpack
 
+-- Runs the loop until stop is called. Inside sshlua a spec that has waited is inside the loop: then its task waits.
+local stop
+local function run()
+  if not core.running() then
+    stop = core.stop
+    return core.run()
+  end
+  require("sshlua.task").await(function(done)
+    stop = done
+    return { cancel = function() end }
+  end)
+end
+
 -- Calls start(..., done), runs the loop until done is called, returns what done got: err, results.
 -- A watchdog ends a test that would hang.
 local function await(start, ...)
@@ -10,11 +23,11 @@ local function await(start, ...)
   local got
   args[args.n + 1] = function(...)
     got = { n = select("#", ...), ... }
-    core.stop()
+    stop()
   end
-  local watchdog = core.timer(20, core.stop)
+  local watchdog = core.timer(20, function() stop() end)
   start(unpack(args, 1, args.n + 1))
-  core.run()
+  run()
   watchdog:cancel()
   assert(got, "done was not called")
   return unpack(got, 1, got.n)
@@ -200,6 +213,7 @@ describe("the loop", function()
     end)
 
     it("does not keep the loop running for a child nobody waits for", function()
+      if core.running() then return pending "this loop has more to do" end
       local proc = spawn { args = { "sleep", "30" } }
       assert.is_false(core.run())
       proc:kill(9)
@@ -706,6 +720,7 @@ describe("the loop", function()
     end)
 
     it("handler does not keep the loop running", function()
+      if core.running() then return pending "this loop has more to do" end
       core.signal("SIGUSR1", function() end)
       assert.is_false(core.run())
       core.signal("SIGUSR1", nil)

@@ -15,6 +15,8 @@ int __real__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, si
 int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
                                int macstate, uint32_t seq);
 
+enum { DECOMPRESSED_MAX = 1 << 20 };
+
 static uint32_t u32(const unsigned char *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
@@ -75,10 +77,21 @@ static bool is_stray(sl_engine *e, unsigned type) {
   }
 }
 
+/* libssh2 takes the padding off a packet without asking whether there is that much: a server that lies about it makes a
+   length beyond what was allocated, up to nearly 2^64. */
+static bool is_longer_than_received(const LIBSSH2_SESSION *session, size_t datalen) {
+  bool compressed = session->remote.comp_abstract != NULL;
+  return datalen > DECOMPRESSED_MAX || (!compressed && datalen > session->packet.total_num);
+}
+
 int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
                                int macstate, uint32_t seq) {
   sl_engine *e = session->abstract;
   bool fresh = session->packAdd_state == libssh2_NB_state_idle;
+  if (fresh && is_longer_than_received(session, datalen)) {
+    LIBSSH2_FREE(session, data);
+    return _libssh2_error(session, LIBSSH2_ERROR_OUT_OF_BOUNDARY, "a packet with more padding than bytes");
+  }
   if (fresh && macstate != LIBSSH2_MAC_INVALID && datalen > 0) {
     sl_strand *s = NULL;
     /* RFC 4254: 91 to 100 are about one channel and begin with its number. */

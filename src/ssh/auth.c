@@ -22,6 +22,15 @@ typedef struct auth_op {
 
 /* --- state ------------------------------------------------------------------------------------------------ */
 
+/* What libssh2 and packets hold has a length and no NUL, which strndup may look for. */
+static char *copy_text(const void *from, size_t len) {
+  char *to = malloc(len + 1);
+  if (!to) return NULL;
+  if (len) memcpy(to, from, len);
+  to[len] = '\0';
+  return to;
+}
+
 static void wipe(char **p, size_t len) {
   if (*p) OPENSSL_cleanse(*p, len);
   free(*p);
@@ -104,7 +113,7 @@ void sl_auth_packet(sl_session *s, const unsigned char *data, size_t len) {
   if (data[0] == BANNER) keep_banner(a, text);
   if (data[0] == FAILURE) keep_failure(a, text, &r);
   if (data[0] == PASSWD_CHANGEREQ && a->password && !a->instruction)
-    a->instruction = strndup((const char *)text.p, text.n < 4096 ? text.n : 4096);
+    a->instruction = copy_text(text.p, text.n < 4096 ? text.n : 4096);
 }
 
 /* --- one attempt ------------------------------------------------------------------------------------------ */
@@ -316,8 +325,8 @@ static bool copy_prompts(sl_auth *a, int n, const LIBSSH2_USERAUTH_KBDINT_PROMPT
   a->prompts = calloc((size_t)n, sizeof *a->prompts);
   if (!a->prompts) return false;
   for (int i = 0; i < n; i++) {
-    a->prompts[i].text = strndup((const char *)prompts[i].text, prompts[i].length);
-    a->prompts[i].len = a->prompts[i].text ? strlen(a->prompts[i].text) : 0;
+    a->prompts[i].text = copy_text(prompts[i].text, prompts[i].length);
+    a->prompts[i].len = a->prompts[i].text ? prompts[i].length : 0;
     a->prompts[i].echo = prompts[i].echo != 0;
     if (!a->prompts[i].text) return false;
     a->prompts_count = i + 1;
@@ -332,8 +341,8 @@ static void on_prompts(const char *name, int name_len, const char *instruction, 
   /* A round without prompts says something only; RFC 4256 3.2 wants an empty answer at once. */
   if (n <= 0 && name_len <= 0 && instruction_len <= 0) return;
   clear_prompts(a);
-  a->name = strndup(name ? name : "", name_len > 0 ? (size_t)name_len : 0);
-  a->instruction = strndup(instruction ? instruction : "", instruction_len > 0 ? (size_t)instruction_len : 0);
+  a->name = copy_text(name, name && name_len > 0 ? (size_t)name_len : 0);
+  a->instruction = copy_text(instruction, instruction && instruction_len > 0 ? (size_t)instruction_len : 0);
   if (n > 0 && !copy_prompts(a, n, prompts)) return;
   if (a->fibre && !ask(a)) return;
   for (int i = 0; i < n; i++) {

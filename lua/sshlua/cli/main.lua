@@ -5,8 +5,14 @@ local options = require("sshlua.cli.options")
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
 
+--- On standard error, after all output so far. A script may have closed either.
+local function say(message)
+  pcall(io.stdout.flush, io.stdout)
+  pcall(io.stderr.write, io.stderr, "sshlua: ", message, "\n")
+end
+
 local function complain(message)
-  io.stderr:write("sshlua: ", message, "\n")
+  say(message)
   return 2
 end
 
@@ -17,7 +23,7 @@ local function flush_output(program, code)
   if ok then return code end
   if code ~= 0 then return code end
   if errno == 32 then return 141 end -- EPIPE: no news
-  io.stderr:write("sshlua: cannot write to standard output: ", tostring(message), "\n")
+  say("cannot write to standard output: " .. tostring(message))
   return 1
 end
 
@@ -115,9 +121,9 @@ end
 
 --- Runs everything; returns true and the exit code, or false, the error, and the script's frames at it.
 local function run_root(program, o, argv, task)
-  local frames
+  local noted, frames
   local function note(err)
-    frames = require("sshlua.cli.report").frames(program, 2)
+    noted, frames = err, require("sshlua.cli.report").frames(program, 2)
     return err
   end
   local luv_failure = watch_luv(program, task)
@@ -125,21 +131,18 @@ local function run_root(program, o, argv, task)
     set_up_events(program, o)
     local good, result = xpcall(o.command and run_command or run_lua, note, program, o, argv)
     if not good then error(result, 0) end
-    frames = nil
     return result
   end)
   if luv_failure() then return false, luv_failure()[1], luv_failure()[2] end
-  return ok, result, frames or {}
+  local same = rawequal(noted, result) or noted == nil -- tasks make nil a text
+  return ok, result, same and frames or {}
 end
 
 local function exit_code(program, o, signals, ok, result, frames)
   if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
   if not ok then
     local report = require("sshlua.cli.report")
-    if not signals.is_silent(result) then
-      io.stdout:flush()
-      io.stderr:write("sshlua: ", report.text(program, result, frames), "\n")
-    end
+    if not signals.is_silent(result) then say(report.text(program, result, frames)) end
     return signals.code or report.code(result, o.command ~= nil)
   end
   return signals.code
