@@ -117,14 +117,20 @@ function M.pattern(number)
     x = (x * 16807) % 2147483647
     bytes[i] = string.char(x % 256)
   end
-  local block = table.concat(bytes)
-  return setmetatable({ twice = block .. block .. block }, pattern_mt)
+  return setmetatable({ block = table.concat(bytes) }, pattern_mt)
 end
 
---- The n (131042 at most) bytes from `offset` on, counted from 0.
+--- The n bytes from `offset` on, counted from 0.
 function Pattern:bytes(offset, n)
-  local from = offset % PERIOD
-  return self.twice:sub(from + 1, from + n)
+  local from, parts = offset % PERIOD, {}
+  local left = n
+  while left > 0 do
+    local part = self.block:sub(from + 1, from + left)
+    parts[#parts + 1] = part
+    left = left - #part
+    from = 0
+  end
+  return table.concat(parts)
 end
 
 --- Raises when `bytes` are not what stands at `offset`.
@@ -194,6 +200,15 @@ function M.resources()
   local stats = core.stats()
   stats.descriptors = count_files("/proc/self/fd")
   return stats
+end
+
+--- Lets the collector and close callbacks do their work.
+function M.settle()
+  for _ = 1, 3 do
+    collectgarbage()
+    collectgarbage()
+    task.sleep(0.05)
+  end
 end
 
 --- Fails unless the resources come down to what they were; sessions may need a moment to be closed by the loop.

@@ -26,6 +26,7 @@ bool sl_buf_reserve(sl_buf *b, size_t more) {
 }
 
 bool sl_buf_append(sl_buf *b, const void *bytes, size_t len) {
+  if (len == 0) return true;
   if (!sl_buf_reserve(b, len)) return false;
   memcpy(b->data + b->end, bytes, len);
   b->end += len;

@@ -64,6 +64,7 @@ static const ssh2_code ssh2_codes[] = {
     CODE(SL_CHANNEL, REQUEST_DENIED),
     CODE(SL_HANDSHAKE, METHOD_NOT_SUPPORTED),
     CODE(SL_USAGE, INVAL),
+    CODE(SL_USAGE, BAD_USE),
     SAY(SL_PROTOCOL, OUT_OF_BOUNDARY, "a packet of the server has an impossible length"),
     CODE(SL_CONNECTION_LOST, SOCKET_RECV),
     CODE(SL_PROTOCOL, ENCRYPT),

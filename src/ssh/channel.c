@@ -68,7 +68,17 @@ static void open_refused(sl_session *s, const unsigned char *data, size_t len) {
 }
 
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len) {
-  enum { CONFIRMATION = 91, OPEN_FAILURE = 92, REQUEST = 98, SUCCESS = 99, FAILURE = 100 };
+  enum {
+    CONFIRMATION = 91,
+    OPEN_FAILURE,
+    DATA = 94,
+    EXTENDED_DATA,
+    END_OF_DATA,
+    CLOSE,
+    REQUEST,
+    SUCCESS,
+    FAILURE
+  };
   sl_reader r = sl_reader_of(data + 1, len - 1);
   uint32_t number;
   switch (data[0]) {
@@ -76,6 +86,13 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
   case OPEN_FAILURE: /* nobody else's answer, and not a second one */
     if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
     if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
+    return false;
+  case DATA: /* libssh2 would take back an end that a reader has seen */
+  case EXTENDED_DATA:
+    return strand && ((sl_channel *)strand)->ended;
+  case END_OF_DATA:
+  case CLOSE:
+    if (strand) ((sl_channel *)strand)->ended = true;
     return false;
   case REQUEST:
     if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);

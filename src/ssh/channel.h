@@ -20,6 +20,7 @@ typedef struct sl_channel {
   sl_strand strand; /* first: hooks get the strand */
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
+  bool ended; /* the server has said that no more data comes */
   sl_exit exit;
   size_t read_bytes; /* one fixed size for every read, at most SL_READ_BYTES: after "again" libssh2 wants the same, and
                         it computes the window adjustment from it */
