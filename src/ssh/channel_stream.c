@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
+
 #ifdef SL_LIBSSH2_STATIC
 #include "libssh2_priv.h"
 #endif
@@ -194,7 +196,7 @@ static const sl_op_kind write_kind = {
 static int l_write(lua_State *L) {
   sl_channel *ch = sl_channel_check(L, 1);
   size_t len;
-  const char *data = luaL_checklstring(L, 2, &len);
+  const char *data = sl_check_bytes(L, 2, &len);
   sl_check_done(L, 3);
   write_op *x = sl_channel_op(L, ch, SL_LANE_OUT, &write_kind, sizeof *x);
   x->data = data;
