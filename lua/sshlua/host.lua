@@ -174,7 +174,7 @@ function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
   opts.check = true
   local text = command.check(cmd, opts, 2)
-  return tostring(within_time(self, opts, command.label(text), run_on_session, self, cmd, opts))
+  return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts):text()
 end
 
 --- Starts a command; its stdin, stdout and stderr are streams.

@@ -1,0 +1,365 @@
+--- Starting commands that need a dialogue first: as another user (sudo, su, doas), or with variables that are secrets. The
+--- dialogue is over before the command has begun; from there on its channel is like any other.
+---
+--- A password is sent once, as the answer to a prompt that stands alone at the end of what the program has said between
+--- our two marks (see privilege.lua). What others print, before or after, is never answered.
+
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local log = require("sshlua.log")
+local privilege = require("sshlua.privilege")
+local scope = require("sshlua.task.scope")
+local secret = require("sshlua.secret")
+local sync = require("sshlua.task.sync")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+local TALK_MAX = 65536
+local FRAME_MAX = 32768
+local ENV_SECONDS = 30
+
+--- Is a dialogue needed?
+function M.wanted(opts)
+  if opts.sudo or opts.su or opts.doas then return true end
+  for _, value in pairs(opts.env or {}) do
+    if core.is_secret(value) then return true end
+  end
+  return false
+end
+
+--- Passwords --------------------------------------------------------------------------------------------------------
+
+-- A password is tried on one host first. While it is, and after it was refused there, no other host gets it: fifty hosts
+-- would lock fifty accounts.
+local gates = setmetatable({}, { __mode = "k" }) -- secret -> { accepted=, refused=, trying= event }
+local from_text = {}                              -- a password given as a string -> its secret
+
+local function gate_of(password)
+  gates[password] = gates[password] or {}
+  return gates[password]
+end
+
+local function password_for(plan, host)
+  local given = plan.password
+  if type(given) == "function" then given = given(host) end
+  if given == nil then
+    return secret.get(plan.program, { prompt = ("[%s] password: "):format(plan.program) })
+  end
+  if core.is_secret(given) then return given end
+  if type(given) ~= "string" then
+    errors.raise({ kind = "usage", message = ("option '%s': the password function gave a %s"):format(plan.program, type(given)) })
+  end
+  from_text[given] = from_text[given] or core.secret(plan.program, given)
+  return from_text[given]
+end
+
+--- Asks for the password that sudo will want, now, and returns it: for --ask-sudo. `opts` as ssh.secret.
+---@param opts? sshlua.SecretOptions
+---@return sshlua.Secret
+function M.ask_sudo(opts)
+  return secret.get("sudo", opts or { prompt = "[sudo] password: " })
+end
+
+--- Talking ----------------------------------------------------------------------------------------------------------
+
+local Talk = {}
+Talk.__index = Talk
+
+local function visible(text)
+  text = text:gsub("\r", ""):gsub("^%s+", ""):gsub("%s+$", "")
+  return text
+end
+
+--- Where a mark stands on a line of its own: the bytes before it and those behind.
+local function split_at(text, mark)
+  local from, to = text:find("\r?\n" .. mark .. "\r?\n")
+  if from then return text:sub(1, from - 1), text:sub(to + 1) end
+end
+
+--- What the program has said: everything behind the first mark, without the prompts that were answered.
+function Talk:said()
+  local _, behind = split_at(self.heard, self.plan.marks.first)
+  return visible((behind or self.heard):gsub("%d" .. self.plan.marks.prompt:sub(2), ""))
+end
+
+local function last_line(text) return errors.excerpt(text:match("[^\n]*$"), 160) end
+
+--- More of what it says, within what is left of its time; nil at the end. The time people take does not count.
+function Talk:listen()
+  local before = core.now()
+  local plan = self.plan
+  local ok, bytes = pcall(scope.deadline, {
+    seconds = math.max(self.left, 0), host = self.host, op = plan.program, phase = "command",
+    message = ("%s had not started the command within %g s"):format(plan.program or "sh", plan.seconds),
+  }, await, self.ch.read, self.ch, self.stream)
+  self.left = self.left - (core.now() - before)
+  if not ok then
+    local said = self:said()
+    if errors.is(bytes, "timeout") and said ~= "" then bytes.hint = "it said last: " .. last_line(said) end
+    error(bytes, 0)
+  end
+  if bytes then
+    self.heard = self.heard .. bytes
+    if #self.heard > TALK_MAX then
+      errors.raise({ kind = "limit", host = self.host, op = plan.program,
+        message = ("more than %d bytes were said before the command"):format(TALK_MAX) })
+    end
+  end
+  return bytes
+end
+
+-- What asks for a password, on the last line, with nothing behind it. Between our marks only the program itself speaks.
+local prompts = {
+  sudo = function(line, marks) return line == marks.prompt end,
+  su = function(line) return line:find("^[Pp]assword:%s?$") ~= nil end,
+  doas = function(line) return line:find("^doas %([^()]*%) password:%s?$") ~= nil end,
+}
+
+function Talk:is_asked()
+  local _, behind = split_at(self.heard, self.plan.marks.first)
+  if not behind or #self.heard == self.answered then return false end
+  local line = behind:match("[^\n\r]*$")
+  return prompts[self.plan.program](line, self.plan.marks)
+end
+
+local wrong = { "incorrect password", "[Aa]uthentication fail", "[Ss]orry, try again", "no password was provided" }
+
+local function is_wrong(said)
+  for _, pattern in ipairs(wrong) do
+    if said:find(pattern) then return true end
+  end
+  return false
+end
+
+function Talk:refused()
+  local plan, said = self.plan, self:said()
+  local is_password = self.asked_again or (self.answered and is_wrong(said))
+  local words = last_line(said)
+  local err = {
+    kind = "auth", host = self.host, op = plan.program, name = is_password and "WRONG_PASSWORD" or "REFUSED",
+    message = is_password and ("%s: the password is wrong"):format(plan.program)
+      or ("%s did not start the command%s"):format(plan.program, words ~= "" and ": " .. words or ""),
+  }
+  if self.missing then
+    err.name, err.message = "NO_PROGRAM", ("there is no %s on this host"):format(plan.program)
+    err.hint = "install it, or become the user in another way: sudo, su, doas"
+  end
+  return errors.new(err)
+end
+
+--- Until the command has begun. Returns what had come before the first mark and behind the last one; or nil when the
+--- program has ended. Raises when it asks a second time.
+function Talk:hear_out(answer)
+  local marks = self.plan.marks
+  while true do
+    local before, rest = split_at(self.heard, marks.begun)
+    if before then
+      local first = split_at(before, marks.first)
+      self.heard = before
+      return first or "", rest
+    end
+    if split_at(self.heard, marks.missing) then
+      self.missing = true
+      error(self:refused(), 0)
+    end
+    if self.plan.program and self:is_asked() then
+      if self.answered then
+        self.asked_again = true
+        error(self:refused(), 0)
+      end
+      return answer(self)
+    end
+    if not self:listen() then return nil end
+  end
+end
+
+--- Sends the password and hears what comes of it. One host does this first, see gates.
+local function send_password(self, password)
+  local gate = gate_of(password)
+  while gate.trying do gate.trying:wait() end
+  if gate.refused then
+    errors.raise({
+      kind = "auth", host = self.host, op = self.plan.program, name = "WRONG_PASSWORD", cause = gate.refused,
+      message = ("%s: not tried: the password was wrong on %s"):format(self.plan.program, gate.refused.host or "another host"),
+    })
+  end
+  if not gate.accepted then gate.trying = sync.event() end
+  local r = task.pack(pcall(function()
+    self.answered = #self.heard
+    await(self.ch.write, self.ch, core.secret(password:name(), password, "\n"))
+    local before, rest = self:hear_out()
+    if not before then error(self:refused(), 0) end
+    return before, rest
+  end))
+  if r[1] then
+    gate.accepted = true
+  elseif errors.is(r[2], "auth") and r[2].name == "WRONG_PASSWORD" and not gate.accepted then
+    gate.refused = r[2]
+  end
+  local trying = gate.trying
+  gate.trying = nil
+  if trying then trying:set() end
+  if not r[1] then error(r[2], 0) end
+  return r[2], r[3]
+end
+
+local function answer(self)
+  return send_password(self, password_for(self.plan, self.host))
+end
+
+--- The channel ------------------------------------------------------------------------------------------------------
+
+-- The channel as others use it, with what has come already in front of what is to come, and frames around what is written.
+-- Its verbs are those of a channel of the core.
+local Channel = {}
+
+local function frames(bytes)
+  local out = {}
+  if core.is_secret(bytes) then bytes = bytes:reveal() end -- its length has to be told
+  for from = 1, #bytes, FRAME_MAX do
+    local piece = bytes:sub(from, from + FRAME_MAX - 1)
+    out[#out + 1] = #piece .. "\n" .. piece
+  end
+  return table.concat(out)
+end
+
+function Channel:write(bytes, done)
+  if self.framed then bytes = frames(bytes) end
+  return self.raw:write(bytes, done)
+end
+
+function Channel:send_eof(done)
+  if not self.framed then return self.raw:send_eof(done) end
+  if not self.framed_input then return core.timer(0, done) end
+  return self.raw:write("0\n", done)
+end
+
+local function early(self, stream, done)
+  local bytes = self.early[stream]
+  if not bytes then return nil end
+  self.early[stream] = nil
+  return core.timer(0, function() done(nil, bytes, stream) end)
+end
+
+function Channel:read(stream, done) return early(self, stream, done) or self.raw:read(stream, done) end
+
+function Channel:read_any(done) return early(self, 0, done) or early(self, 1, done) or self.raw:read_any(done) end
+
+for _, verb in ipairs({ "signal", "resize", "wait_closed", "close" }) do
+  Channel[verb] = function(self, ...) return self.raw[verb](self.raw, ...) end
+end
+
+local channel_mt = { __index = Channel, __name = "sshlua.Channel" }
+
+local function channel(raw, stream, bytes, plan)
+  if bytes == "" and not plan.framed then return raw end
+  return setmetatable({
+    raw = raw, early = { [stream] = bytes ~= "" and bytes or nil }, framed = plan.framed, framed_input = plan.input,
+  }, channel_mt)
+end
+
+--- Starting ---------------------------------------------------------------------------------------------------------
+
+-- RFC 4254 8: no output processing, no echo, no signals by bytes, and no change to what comes in. Lines stay until the
+-- password has been read.
+local OUR_TERMINAL = "\70\0\0\0\0" .. "\53\0\0\0\0" .. "\50\0\0\0\0" .. "\38\0\0\0\0" .. "\0"
+
+local function send_secrets(ch, secrets, names)
+  for _, name in ipairs(names) do
+    await(ch.write, ch, core.secret(name, secrets[name], "\n"))
+  end
+end
+
+local function closing(session, ch, fn, ...)
+  local r = task.pack(pcall(fn, ...))
+  if not r[1] then
+    session:_close_channel(ch)
+    error(r[2], 0)
+  end
+  return r[2], r[3]
+end
+
+local function told(self)
+  local said = self:said()
+  if said ~= "" and log.wants(2) then
+    log.emit(2, self.host, self.plan.program, { said = errors.excerpt(said:gsub("\n", " "), 200) })
+  end
+end
+
+--- One attempt; nil and the Talk when the program has ended without having asked.
+local function attempt(session, plan, launch)
+  plan.marks = privilege.marks()
+  local pty = plan.framed and { modes = OUR_TERMINAL } or plan.pty
+  local raw = launch(privilege.text(plan), pty)
+  local talk = setmetatable({
+    plan = plan, ch = raw, host = session.name, stream = plan.pty and 0 or 1, heard = "", left = plan.seconds,
+  }, Talk)
+  local before, rest = closing(session, raw, talk.hear_out, talk, answer)
+  if not before then
+    session:_close_channel(raw)
+    return nil, talk
+  end
+  told(talk)
+  local _, secrets, names = privilege.split_env(plan.env)
+  closing(session, raw, send_secrets, raw, secrets, names)
+  return channel(raw, talk.stream, before .. rest, plan)
+end
+
+-- Refusals that a terminal may cure. The command has not begun, so a second attempt repeats nothing.
+local function wants_terminal(talk)
+  local program, said = talk.plan.program, talk:said():lower()
+  if program == "doas" then return said:find("auth", 1, true) ~= nil or said:find("tty", 1, true) ~= nil end
+  return said:find("tty", 1, true) ~= nil or said:find("terminal", 1, true) ~= nil
+end
+
+local function refuse_secrets(opts)
+  local _, _, names = privilege.split_env(opts.env)
+  if not opts.pty or #names == 0 then return end
+  errors.raise({
+    kind = "usage", message = ("option 'env': the secret %s cannot be sent: the command has a terminal"):format(names[1]),
+    hint = "run it without pty, or let the server accept the variable (AcceptEnv)",
+  })
+end
+
+local function privileged(session, text, opts, launch)
+  local plan = privilege.plan(opts)
+  refuse_secrets(opts)
+  plan.text, plan.cwd, plan.env = text, opts.cwd, opts.env
+  plan.input = opts.stdin ~= nil or opts.streams
+  session.needs_terminal = session.needs_terminal or {} -- learnt: program -> true
+  local known = session.needs_terminal
+  plan.pty, plan.framed = opts.pty or known[plan.program], not opts.pty and known[plan.program]
+  local ch, talk = attempt(session, plan, launch)
+  if not ch and not plan.pty and wants_terminal(talk) then
+    plan.pty, plan.framed = true, true
+    ch, talk = attempt(session, plan, launch)
+    if ch then known[plan.program] = true end
+  end
+  if ch then return ch end
+  error(talk:refused(), 0)
+end
+
+--- Variables that are secrets and that the server did not take.
+local function with_secrets(session, text, secrets, names, raw_launch)
+  local plan = { marks = privilege.marks(), seconds = ENV_SECONDS }
+  local raw = raw_launch(privilege.with_secrets(text, names, secrets, plan.marks))
+  plan.marks.first = plan.marks.begun
+  local talk = setmetatable({ plan = plan, ch = raw, host = session.name, stream = 1, heard = "", left = plan.seconds }, Talk)
+  local before, rest = closing(session, raw, talk.hear_out, talk)
+  if not before then
+    session:_close_channel(raw)
+    errors.raise({
+      kind = "channel", host = session.name, op = "env",
+      message = ("the secret %s could not be sent: the host did not run our sh"):format(names[1]),
+      hint = "the account may have a forced command or another shell; give the secret by stdin instead",
+    })
+  end
+  closing(session, raw, send_secrets, raw, secrets, names)
+  return channel(raw, 1, talk.heard .. rest, plan)
+end
+
+M.privileged, M.with_secrets, M.refuse_secrets = privileged, with_secrets, refuse_secrets
+
+return M
