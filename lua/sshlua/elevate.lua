@@ -4,6 +4,7 @@
 --- A password is sent once, as the answer to a prompt that stands alone at the end of what the program has said between
 --- our two marks (see privilege.lua). What others print, before or after, is never answered.
 
+local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
@@ -240,7 +241,11 @@ local function early(self, stream, done)
   local bytes = self.early[stream]
   if not bytes then return nil end
   self.early[stream] = nil
-  return core.timer(0, function() done(nil, bytes, stream) end)
+  local timer = core.timer(0, function() done(nil, bytes, stream) end)
+  return { cancel = function()
+    timer:cancel()
+    self.early[stream] = bytes -- for the next one
+  end }
 end
 
 function Channel:read(stream, done) return early(self, stream, done) or self.raw:read(stream, done) end
@@ -288,14 +293,16 @@ local function told(self)
   end
 end
 
+local function talk_on(session, plan, raw, stream)
+  return setmetatable({ plan = plan, ch = raw, host = session.name, stream = stream, heard = "", left = plan.seconds }, Talk)
+end
+
 --- One attempt; nil and the Talk when the program has ended without having asked.
 local function attempt(session, plan, launch)
   plan.marks = privilege.marks()
   local pty = plan.framed and { modes = OUR_TERMINAL } or plan.pty
-  local raw = launch(privilege.text(plan), pty)
-  local talk = setmetatable({
-    plan = plan, ch = raw, host = session.name, stream = plan.pty and 0 or 1, heard = "", left = plan.seconds,
-  }, Talk)
+  local raw = launch(session, nil, pty, function() return privilege.text(plan) end)
+  local talk = talk_on(session, plan, raw, plan.pty and 0 or 1)
   local before, rest = closing(session, raw, talk.hear_out, talk, answer)
   if not before then
     session:_close_channel(raw)
@@ -314,39 +321,47 @@ local function wants_terminal(talk)
   return said:find("tty", 1, true) ~= nil or said:find("terminal", 1, true) ~= nil
 end
 
-local function refuse_secrets(opts)
-  local _, _, names = privilege.split_env(opts.env)
-  if not opts.pty or #names == 0 then return end
+local function refuse_secrets(name)
   errors.raise({
-    kind = "usage", message = ("option 'env': the secret %s cannot be sent: the command has a terminal"):format(names[1]),
+    kind = "usage", message = ("option 'env': the secret %s cannot be sent: the command has a terminal"):format(name),
     hint = "run it without pty, or let the server accept the variable (AcceptEnv)",
   })
 end
 
-local function privileged(session, text, opts, launch)
+local function privileged(session, text, opts, input, launch)
   local plan = privilege.plan(opts)
-  refuse_secrets(opts)
-  plan.text, plan.cwd, plan.env = text, opts.cwd, opts.env
-  plan.input = opts.stdin ~= nil or opts.streams
+  local _, _, names = privilege.split_env(opts.env)
+  if opts.pty and names[1] then refuse_secrets(names[1]) end
+  plan.text, plan.cwd, plan.env, plan.input = text, opts.cwd, opts.env, input
   session.needs_terminal = session.needs_terminal or {} -- learnt: program -> true
   local known = session.needs_terminal
-  plan.pty, plan.framed = opts.pty or known[plan.program], not opts.pty and known[plan.program]
+  plan.framed = not opts.pty and known[plan.program] or false
+  plan.pty = opts.pty or plan.framed
   local ch, talk = attempt(session, plan, launch)
   if not ch and not plan.pty and wants_terminal(talk) then
     plan.pty, plan.framed = true, true
     ch, talk = attempt(session, plan, launch)
-    if ch then known[plan.program] = true end
+    known[plan.program] = ch ~= nil or nil
   end
   if ch then return ch end
   error(talk:refused(), 0)
 end
 
---- Variables that are secrets and that the server did not take.
-local function with_secrets(session, text, secrets, names, raw_launch)
-  local plan = { marks = privilege.marks(), seconds = ENV_SECONDS }
-  local raw = raw_launch(privilege.with_secrets(text, names, secrets, plan.marks))
-  plan.marks.first = plan.marks.begun
-  local talk = setmetatable({ plan = plan, ch = raw, host = session.name, stream = 1, heard = "", left = plan.seconds }, Talk)
+--- Variables that are secrets go to those the server accepts as all do, else by a sh that reads them first.
+local function with_secrets(session, text, opts, launch)
+  local plan, names, secrets = { seconds = ENV_SECONDS }, {}, nil
+  local raw = launch(session, opts.env, opts.pty, function(refused)
+    local plain
+    plain, secrets, names = privilege.split_env(refused)
+    local line = command.wrap(text, opts.cwd, plain)
+    if not names[1] then return line end
+    if opts.pty then refuse_secrets(names[1]) end
+    plan.marks = privilege.marks()
+    plan.marks.first = plan.marks.begun
+    return privilege.with_secrets(line, names, secrets, plan.marks)
+  end)
+  if not names[1] then return raw end
+  local talk = talk_on(session, plan, raw, 1)
   local before, rest = closing(session, raw, talk.hear_out, talk)
   if not before then
     session:_close_channel(raw)
@@ -360,6 +375,11 @@ local function with_secrets(session, text, secrets, names, raw_launch)
   return channel(raw, 1, talk.heard .. rest, plan)
 end
 
-M.privileged, M.with_secrets, M.refuse_secrets = privileged, with_secrets, refuse_secrets
+--- A channel with the command under way, as process.lua's own; `launch(session, env, pty, line)` makes channels.
+---@param input boolean something will be written to the command
+function M.start(session, text, opts, input, launch)
+  if opts.sudo or opts.su or opts.doas then return privileged(session, text, opts, input, launch) end
+  return with_secrets(session, text, opts, launch)
+end
 
 return M

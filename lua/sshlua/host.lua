@@ -182,7 +182,9 @@ end
 ---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Host:spawn(cmd, opts)
-  return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
+  local d = self.defaults
+  local kept = { cwd = d.cwd, env = d.env, sudo = d.sudo, su = d.su, doas = d.doas }
+  return self:session():spawn(cmd, options.merge(kept, opts))
 end
 
 --- Copies a local file to the host, complete or not at all.
