@@ -13,7 +13,7 @@ local is_secret = core.is_secret
 ---@class sshlua.CommandOptions
 ---@field cwd? string directory to run in
 ---@field env? table<string, string|sshlua.Secret> what the server does not accept is exported in front of the command
----@field stdin? string|sshlua.Secret|fun(): string|nil bytes, a function that returns the next ones, or something with read
+---@field stdin? string|sshlua.Secret|fun(): string|nil|table bytes, what returns the next ones, or something with read
 ---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
 ---@field timeout? number seconds of wall time; raises kind timeout
 ---@field idle? number seconds of silence; raises kind timeout

@@ -1,13 +1,15 @@
---- Starting commands that need a dialogue first: as another user (sudo, su, doas), or with variables that are secrets. The
---- dialogue is over before the command has begun; from there on its channel is like any other.
+--- Starting commands that need a dialogue first: as another user (sudo, su, doas), or with variables that are secrets.
+--- The dialogue is over before the command has begun; from there on its channel is like any other.
 ---
 --- A password is sent once, as the answer to a prompt that stands alone at the end of what the program has said between
 --- our two marks (see privilege.lua). What others print, before or after, is never answered.
 
+local channel_front = require("sshlua.channel_front")
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
+local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local scope = require("sshlua.task.scope")
 local secret = require("sshlua.secret")
@@ -18,8 +20,10 @@ local M = {}
 
 local await = task.await
 local TALK_MAX = 65536
-local FRAME_MAX = 32768
 local ENV_SECONDS = 30
+local TRY_HOSTS = 3
+
+local prepared = {} -- "sudo root" -> it has worked on a host
 
 --- Is a dialogue needed?
 function M.wanted(opts)
@@ -32,8 +36,8 @@ end
 
 --- Passwords --------------------------------------------------------------------------------------------------------
 
--- A password is tried on one host first. While it is, and after it was refused there, no other host gets it: fifty hosts
--- would lock fifty accounts.
+-- A password is tried on one host first. While it is, and after it was refused there, no other host gets it: fifty
+-- hosts would lock fifty accounts.
 local gates = setmetatable({}, { __mode = "k" }) -- secret -> { accepted=, refused=, trying= event }
 local from_text = {}                              -- a password given as a string -> its secret
 
@@ -50,7 +54,8 @@ local function password_for(plan, host)
   end
   if core.is_secret(given) then return given end
   if type(given) ~= "string" then
-    errors.raise({ kind = "usage", message = ("option '%s': the password function gave a %s"):format(plan.program, type(given)) })
+    local message = ("option '%s': the password function gave a %s"):format(plan.program, type(given))
+    errors.raise({ kind = "usage", message = message })
   end
   from_text[given] = from_text[given] or core.secret(plan.program, given)
   return from_text[given]
@@ -183,7 +188,7 @@ local function send_password(self, password)
   if gate.refused then
     errors.raise({
       kind = "auth", host = self.host, op = self.plan.program, name = "WRONG_PASSWORD", cause = gate.refused,
-      message = ("%s: not tried: the password was wrong on %s"):format(self.plan.program, gate.refused.host or "another host"),
+      message = ("%s: not tried: the password was wrong on %s"):format(self.plan.program, gate.refused.host),
     })
   end
   if not gate.accepted then gate.trying = sync.event() end
@@ -208,61 +213,6 @@ end
 
 local function answer(self)
   return send_password(self, password_for(self.plan, self.host))
-end
-
---- The channel ------------------------------------------------------------------------------------------------------
-
--- The channel as others use it, with what has come already in front of what is to come, and frames around what is written.
--- Its verbs are those of a channel of the core.
-local Channel = {}
-
-local function frames(bytes)
-  local out = {}
-  if core.is_secret(bytes) then bytes = bytes:reveal() end -- its length has to be told
-  for from = 1, #bytes, FRAME_MAX do
-    local piece = bytes:sub(from, from + FRAME_MAX - 1)
-    out[#out + 1] = #piece .. "\n" .. piece
-  end
-  return table.concat(out)
-end
-
-function Channel:write(bytes, done)
-  if self.framed then bytes = frames(bytes) end
-  return self.raw:write(bytes, done)
-end
-
-function Channel:send_eof(done)
-  if not self.framed then return self.raw:send_eof(done) end
-  if not self.framed_input then return core.timer(0, done) end
-  return self.raw:write("0\n", done)
-end
-
-local function early(self, stream, done)
-  local bytes = self.early[stream]
-  if not bytes then return nil end
-  self.early[stream] = nil
-  local timer = core.timer(0, function() done(nil, bytes, stream) end)
-  return { cancel = function()
-    timer:cancel()
-    self.early[stream] = bytes -- for the next one
-  end }
-end
-
-function Channel:read(stream, done) return early(self, stream, done) or self.raw:read(stream, done) end
-
-function Channel:read_any(done) return early(self, 0, done) or early(self, 1, done) or self.raw:read_any(done) end
-
-for _, verb in ipairs({ "signal", "resize", "wait_closed", "close" }) do
-  Channel[verb] = function(self, ...) return self.raw[verb](self.raw, ...) end
-end
-
-local channel_mt = { __index = Channel, __name = "sshlua.Channel" }
-
-local function channel(raw, stream, bytes, plan)
-  if bytes == "" and not plan.framed then return raw end
-  return setmetatable({
-    raw = raw, early = { [stream] = bytes ~= "" and bytes or nil }, framed = plan.framed, framed_input = plan.input,
-  }, channel_mt)
 end
 
 --- Starting ---------------------------------------------------------------------------------------------------------
@@ -294,7 +244,9 @@ local function told(self)
 end
 
 local function talk_on(session, plan, raw, stream)
-  return setmetatable({ plan = plan, ch = raw, host = session.name, stream = stream, heard = "", left = plan.seconds }, Talk)
+  return setmetatable({
+    plan = plan, ch = raw, host = session.name, stream = stream, heard = "", left = plan.seconds,
+  }, Talk)
 end
 
 --- One attempt; nil and the Talk when the program has ended without having asked.
@@ -311,7 +263,9 @@ local function attempt(session, plan, launch)
   told(talk)
   local _, secrets, names = privilege.split_env(plan.env)
   closing(session, raw, send_secrets, raw, secrets, names)
-  return channel(raw, talk.stream, before .. rest, plan)
+  local mark
+  if plan.framed then mark = plan.input and plan.marks.ended end
+  return channel_front.new(raw, talk.stream, before .. rest, mark)
 end
 
 -- Refusals that a terminal may cure. The command has not begun, so a second attempt repeats nothing.
@@ -372,7 +326,41 @@ local function with_secrets(session, text, opts, launch)
     })
   end
   closing(session, raw, send_secrets, raw, secrets, names)
-  return channel(raw, 1, talk.heard .. rest, plan)
+  return channel_front.new(raw, 1, talk.heard .. rest)
+end
+
+--- Before many hosts are asked: tries on the first that answers whether the password is wanted, and right. Returns the
+--- refusal, or nil. What is wrong with the hosts themselves is left for the verb to find.
+---@param hosts sshlua.Host[]
+---@param opts table the verb's
+---@return sshlua.Error?
+function M.prepare(hosts, opts)
+  local plan = hosts[1] and privilege.plan(options.merge(hosts[1].defaults, opts))
+  if not plan or #hosts < 2 or type(plan.password) == "function" then return nil end
+  local key = plan.program .. " " .. plan.user
+  for i = 1, prepared[key] and 0 or math.min(TRY_HOSTS, #hosts) do
+    local h = hosts[i]
+    local one = { [plan.program] = opts[plan.program], check = false, timeout = opts.timeout, env = {} }
+    local ok, err = pcall(h.run, h, { "true" }, one)
+    if ok then
+      prepared[key] = true
+      return nil
+    end
+    if errors.is(err, "auth") and err.op == plan.program then return err end
+    if not errors.is(err) or errors.is(err, "cancelled") or errors.is(err, "usage") then error(err, 0) end
+  end
+end
+
+--- What the other hosts get to hear after that.
+---@param refusal sshlua.Error
+---@param host string
+---@return sshlua.Error
+function M.not_tried(refusal, host)
+  if refusal.host == host then return refusal end
+  return errors.new({
+    kind = "auth", host = host, op = refusal.op, name = refusal.name, cause = refusal,
+    message = ("%s: not tried after the refusal on %s"):format(refusal.op, refusal.host),
+  })
 end
 
 --- A channel with the command under way, as process.lua's own; `launch(session, env, pty, line)` makes channels.

@@ -1,6 +1,7 @@
 --- sshlua: scriptable SSH automation. What users require; re-exports, no logic.
 
 local core = require("sshlua.core")
+local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
 local hosts = require("sshlua.hosts")
@@ -25,7 +26,7 @@ local M = {
   quote = quote.quote, sh = quote.sh,
 
   -- secrets
-  is_secret = core.is_secret, mask = core.mask, masker = core.masker,
+  is_secret = core.is_secret, mask = core.mask, masker = core.masker, ask_sudo = elevate.ask_sudo,
 
   errors = errors,
   is_error = errors.is,

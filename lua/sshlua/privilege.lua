@@ -1,8 +1,8 @@
 --- Commands as another user: the options sudo, su and doas, and the shell text that runs a command behind them. Pure.
 ---
 --- What is sent is a small sh script. It says a mark, starts the program that changes the user, and that one starts a
---- second script, which says another mark and then runs the command. Marks and prompt are random, so that nobody else can
---- say them; between the two marks nobody speaks but the program itself.
+--- second script, which says another mark and then runs the command. Marks and prompt are random, so that nobody else
+--- can say them; between the two marks nobody speaks but the program itself.
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
@@ -71,20 +71,24 @@ end
 ---@field prompt string what sudo asks
 ---@field begun string said before the command is started
 ---@field missing string said when there is no such program
+---@field ended string said after the command, on a terminal of ours
 
 --- New ones for one attempt.
 ---@return sshlua.PrivilegeMarks
 function M.marks()
   local nonce = core.nonce()
-  return { first = "1" .. nonce, prompt = "2" .. nonce .. ":", begun = "3" .. nonce, missing = "4" .. nonce }
+  return {
+    first = "1" .. nonce, prompt = "2" .. nonce .. ":", begun = "3" .. nonce, missing = "4" .. nonce,
+    ended = "5" .. nonce,
+  }
 end
 
 local function say(mark) return ("{ echo; echo %s; } >&2"):format(mark) end
 
 --- The inner script -------------------------------------------------------------------------------------------------
 
---- Reads secrets from stdin, a line each, or more when there are newlines in it. `read` takes byte by byte: what follows
---- is left to the command.
+--- Reads secrets from stdin, a line each, or more when there are newlines in it. `read` takes byte by byte: what
+--- follows is left to the command.
 ---@param names string[]
 ---@param secrets table<string, sshlua.Secret>
 ---@return string script
@@ -116,10 +120,13 @@ function M.split_env(env)
 end
 
 -- On a terminal of ours "end of input" cannot be said but by a byte that data may have: so length and bytes, until a
--- length of 0. The feeder tells its process id in front of the data, and is ended when the command has.
-local FRAMES = [[{ trap 'exit 0' TERM; sh -c 'echo $PPID'; while IFS= read -r sshlua_n && [ "$sshlua_n" -gt 0 ]; do ]]
-  .. [[dd bs="$sshlua_n" count=1 iflag=fullblock 2>/dev/null; done; } | ]]
-  .. [[{ IFS= read -r sshlua_p; "$2" -c "$1"; sshlua_r=$?; kill "$sshlua_p" 2>/dev/null; exit "$sshlua_r"; }]]
+-- length of 0. When the command has ended it says so, and what is sent after all is read and forgotten: sudo (1.9)
+-- loops for ever over bytes that nobody reads. dd reads a whole block before it writes, so frames stay whole.
+local function framed(marks)
+  return [[{ while IFS= read -r sshlua_n && [ "$sshlua_n" -gt 0 ]; do ]]
+    .. [[dd bs="$sshlua_n" count=1 iflag=fullblock 2>/dev/null; done; } | ]]
+    .. ([[{ "$2" -c "$1"; sshlua_r=$?; echo; echo %s; exit "$sshlua_r"; }]]):format(marks.ended)
+end
 
 --- What runs as the other user: $1 is the command, $2 the first user's shell, $3 its LC_ALL.
 local function inner(p)
@@ -133,7 +140,7 @@ local function inner(p)
   out[#out + 1] = say(p.marks.begun)
   if #names > 0 then out[#out + 1] = M.read_secrets(names, secrets) end
   if p.cwd then out[#out + 1] = "cd -- " .. quote.quote(p.cwd) .. " || exit" end
-  local run = p.framed and p.input and FRAMES or 'exec "$2" -c "$1"' .. (p.framed and " </dev/null" or "")
+  local run = p.framed and p.input and framed(p.marks) or 'exec "$2" -c "$1"' .. (p.framed and " </dev/null" or "")
   return table.concat(out, "; ") .. "; " .. quote.env_prefix(plain) .. run
 end
 
@@ -176,7 +183,8 @@ end
 ---@param marks sshlua.PrivilegeMarks
 ---@return string
 function M.with_secrets(text, names, secrets, marks)
-  return script(say(marks.begun) .. "; " .. M.read_secrets(names, secrets) .. '; exec "${SHELL:-/bin/sh}" -c "$1"', text)
+  local parts = { say(marks.begun), M.read_secrets(names, secrets), 'exec "${SHELL:-/bin/sh}" -c "$1"' }
+  return script(table.concat(parts, "; "), text)
 end
 
 return M

@@ -67,8 +67,7 @@ local function ask_program(name, prompt, seconds)
   return core.secret(name, (out:match("^[^\r\n]*")))
 end
 
---- Asks a person without echo, once, and returns the answer. What is asked for is never a Lua string when it is typed on
---- the terminal.
+--- Asks a person without echo, once, and returns the answer. What is typed on the terminal is never a Lua string.
 ---@param prompt string
 ---@param name string
 ---@param seconds? number default 300
@@ -141,7 +140,7 @@ local function check(name, opts, level)
   return opts
 end
 
---- The secret of that name, asked for when it is not known yet; tasks that want it at the same time wait for one asking.
+--- The secret of that name, asked for unless it is known. Tasks that want it at the same time wait for one asking.
 ---@param name string
 ---@param opts? sshlua.SecretOptions
 ---@param level? integer

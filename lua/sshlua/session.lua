@@ -181,7 +181,8 @@ end
 ---@field su? boolean|string|sshlua.Privilege
 ---@field doas? boolean|string|sshlua.Privilege
 local spawn_options = {
-  cwd = "string", env = "table", pty = "boolean|table", sudo = privilege.type, su = privilege.type, doas = privilege.type,
+  cwd = "string", env = "table", pty = "boolean|table",
+  sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
 --- Starts a command; its stdin, stdout and stderr are streams.

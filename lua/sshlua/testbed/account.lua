@@ -25,7 +25,7 @@ local function sudo_files(name)
 end
 
 local DOAS_FILE = "/etc/doas.conf"
-local DOAS_MARK = "# Written for a test run; removed at its end. "
+local DOAS_MARK = "# sshlua test run: "
 
 local function find_program(name)
   for _, dir in ipairs({ "/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/" }) do
@@ -175,7 +175,7 @@ local last_words = [[
 pkill -KILL -u NAME 2>/dev/null
 userdel NAME 2>/dev/null
 rm -f /etc/pam.d/sshd-NAME /etc/sudoers.d/NAME /var/lib/sudo/lectured/NAME /run/sudo/ts/NAME
-[ "$(head -n 1 /etc/doas.conf 2>/dev/null)" = "# Written for a test run; removed at its end. NAME" ] && rm -f /etc/doas.conf
+[ "$(head -n 1 /etc/doas.conf 2>/dev/null)" = "# sshlua test run: NAME" ] && rm -f /etc/doas.conf
 ]]
 
 --- Makes the user, or says why that cannot be: nil, reason. `pam` is a PAM service: one_round, which asks for the
