@@ -111,7 +111,7 @@ end
 function M.new(raw, stream, bytes, mark)
   if bytes == "" and mark == nil then return raw end
   local self = setmetatable({
-    raw = raw, framed = mark ~= nil, frames = mark, mark = mark and "\n" .. mark .. "\n" or nil, held = "",
+    raw = raw, framed = mark ~= nil, frames = mark, mark = mark and "\1" .. mark .. "\n" or nil, held = "",
   }, channel_mt)
   bytes = self:strip(bytes)
   self.early = { [stream] = bytes ~= "" and bytes or nil }

@@ -90,7 +90,11 @@ function Talk:said()
   return visible((behind or self.heard):gsub("%d" .. self.plan.marks.prompt:sub(2), ""))
 end
 
-local function last_line(text) return errors.excerpt(text:match("[^\n]*$"), 160) end
+--- Its last two lines as one.
+local function last_words(text)
+  local before, last = text:match("([^\n]*)\n([^\n]*)$")
+  return errors.excerpt(before and before .. "; " .. last or text, 200)
+end
 
 --- More of what it says, within what is left of its time; nil at the end. The time people take does not count.
 function Talk:listen()
@@ -103,7 +107,7 @@ function Talk:listen()
   self.left = self.left - (core.now() - before)
   if not ok then
     local said = self:said()
-    if errors.is(bytes, "timeout") and said ~= "" then bytes.hint = "it said last: " .. last_line(said) end
+    if errors.is(bytes, "timeout") and said ~= "" then bytes.hint = "it said last: " .. last_words(said) end
     error(bytes, 0)
   end
   if bytes then
@@ -142,7 +146,7 @@ end
 function Talk:refused()
   local plan, said = self.plan, self:said()
   local is_password = self.asked_again or (self.answered and is_wrong(said))
-  local words = last_line(said)
+  local words = last_words(said)
   local err = {
     kind = "auth", host = self.host, op = plan.program, name = is_password and "WRONG_PASSWORD" or "REFUSED",
     message = is_password and ("%s: the password is wrong"):format(plan.program)

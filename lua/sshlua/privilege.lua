@@ -125,7 +125,7 @@ end
 local function framed(marks)
   return [[{ while IFS= read -r sshlua_n && [ "$sshlua_n" -gt 0 ]; do ]]
     .. [[dd bs="$sshlua_n" count=1 iflag=fullblock 2>/dev/null; done; } | ]]
-    .. ([[{ "$2" -c "$1"; sshlua_r=$?; echo; echo %s; exit "$sshlua_r"; }]]):format(marks.ended)
+    .. ([[{ "$2" -c "$1"; sshlua_r=$?; printf '\001%s\n'; exit "$sshlua_r"; }]]):format(marks.ended)
 end
 
 --- What runs as the other user: $1 is the command, $2 the first user's shell, $3 its LC_ALL.
