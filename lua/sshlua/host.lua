@@ -187,6 +187,15 @@ function Host:spawn(cmd, opts)
   return self:session():spawn(cmd, options.merge(kept, opts))
 end
 
+--- A copy as the wrong user would be worse than none.
+local function refuse_privilege(self, verb)
+  for _, name in ipairs({ "sudo", "su", "doas" }) do
+    if self.defaults[name] then
+      errors.usage(3, "%s copies as the user who logs in: option '%s' does not work here", verb, name)
+    end
+  end
+end
+
 --- Copies a local file to the host, complete or not at all.
 ---@param from string
 ---@param to string a name, or a directory with a slash at its end
@@ -194,6 +203,7 @@ end
 ---@return sshlua.Result
 function Host:put(from, to, opts)
   opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
+  refuse_privilege(self, "put")
   transfer.check("put", from, to, opts.mode, 2)
   return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
 end
@@ -205,6 +215,7 @@ end
 ---@return sshlua.Result
 function Host:get(from, to, opts)
   opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
+  refuse_privilege(self, "get")
   transfer.check("get", from, to, nil, 2)
   return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
 end

@@ -2,6 +2,7 @@
 -- of ours in their place for what the real ones seldom do.
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
+local program = require "spec.support.program"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
 local ssh = require "sshlua"
@@ -265,6 +266,38 @@ describe("sudo", function()
     local p = root:spawn "id -un"
     assert.equal("root\n", p:wait().stdout)
     assert.equal(account.name, h:read "id -un")
+    fails("usage", root.put, root, "/etc/hostname", "/tmp/x")
+    fails("usage", root.get, root, "/etc/hostname", "/tmp/x")
+  end))
+
+  it("asks for the password once per run, when the first host wants it", body(function()
+    sudoers(ASK, ALL)
+    if not program.path then run.skip "no program is under test" end
+    defer(program.remove_directory)
+    local all = {}
+    for i = 1, 3 do all["web" .. i] = servers.options(fleet, "web" .. i, { batch = false }) end
+    local asked = program.directory() .. "/asked"
+    local ask = program.file("askpass", ('#!/bin/sh\necho "$1" >> %s\necho %s\n'):format(asked, account.password))
+    local code = [[
+      local ssh, settings = require "sshlua", require "sshlua.settings"
+      settings.hosts = ssh.json.decode(arg[1])
+      local fleet = ssh.hosts "web[1-3]"
+      print(fleet:run("id -un", { sudo = true }), fleet:each(function(h) h:run("id -un", { sudo = true }) end))
+      print(ssh.ask_sudo())]]
+    local function go()
+      return program.run({ program.file("go.lua", code), ssh.json.encode(all) },
+        { env = { SSH_ASKPASS = ask, SSH_ASKPASS_REQUIRE = "force", SSHLUA_SECRET_SUDO = false } })
+    end
+    local r1 = go()
+    assert.equal("3 ok\t3 ok\n<secret sudo>\n", r1.out, r1.err)
+    assert.equal("[sudo] password: \n", servers.read_file(asked))
+    nowhere(r1.out, r1.err)
+    os.remove(asked)
+    sudoers "NAME ALL=(ALL:ALL) NOPASSWD: ALL"
+    code = code:gsub("print%(ssh.ask_sudo%(%)%)", "")
+    r1 = go()
+    assert.equal("3 ok\t3 ok\n", r1.out, r1.err)
+    assert.is_nil(servers.read_file(asked))
   end))
 end)
 
