@@ -105,8 +105,8 @@ local function start_open(self, done)
 end
 
 --- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
---- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours is
---- open, somebody else's or a dying one may be: a few more tries.
+--- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours
+--- is open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
 local TEST_AGAIN_AFTER = 64
 

@@ -185,10 +185,11 @@ function Channel:send_eof(done) end
 function Channel:wait_closed(done) end
 
 --- A whole command in one operation: exec, end of input, all output gathered, how it ended as in wait_closed. Of each
---- stream `max` bytes are kept, the rest is counted. Do not read beside it.
+--- stream `max` bytes are kept, the rest is counted. Do not read beside it. done's results: stdout, stderr, bytes (all
+--- that came), truncated, and those of wait_closed.
 ---@param command string
 ---@param max number bytes
----@param done fun(err: sshlua.CoreError?, stdout: string?, stderr: string?, bytes: number?, truncated: boolean?, code: integer?, signal: string?, message: string?, core_dumped: boolean?) luacheck: no max line length
+---@param done sshlua.core.Done
 ---@return sshlua.core.Op
 function Channel:run(command, max, done) end
 
