@@ -28,7 +28,8 @@ local prepared = {} -- "sudo root" -> it has worked on a host
 --- Is a dialogue needed?
 function M.wanted(opts)
   if opts.sudo or opts.su or opts.doas then return true end
-  for _, value in pairs(opts.env or {}) do
+  if not opts.env then return false end
+  for _, value in pairs(opts.env) do
     if core.is_secret(value) then return true end
   end
   return false
