@@ -97,24 +97,28 @@ local function last_words(text)
   return errors.excerpt(before and before .. "; " .. last or text, 200)
 end
 
---- More of what it says, within what is left of its time; nil at the end. The time people take does not count.
-function Talk:listen()
+--- Waits within what is left of its time. The time people take does not count.
+function Talk:await(...)
   local before = core.now()
   local plan = self.plan
-  local ok, bytes = pcall(scope.deadline, {
+  local ok, result = pcall(scope.deadline, {
     seconds = math.max(self.left, 0), host = self.host, op = plan.program, phase = "command",
     message = ("%s had not started the command within %g s"):format(plan.program or "sh", plan.seconds),
-  }, await, self.ch.read, self.ch, self.stream)
+  }, await, ...)
   self.left = self.left - (core.now() - before)
-  if not ok then
-    local said = self:said()
-    if errors.is(bytes, "timeout") and said ~= "" then bytes.hint = "it said last: " .. last_words(said) end
-    error(bytes, 0)
-  end
+  if ok then return result end
+  local said = self:said()
+  if errors.is(result, "timeout") and said ~= "" then result.hint = "it said last: " .. last_words(said) end
+  error(result, 0)
+end
+
+--- More of what it says; nil at the end.
+function Talk:listen()
+  local bytes = self:await(self.ch.read, self.ch, self.stream)
   if bytes then
     self.heard = self.heard .. bytes
     if #self.heard > TALK_MAX then
-      errors.raise({ kind = "limit", host = self.host, op = plan.program,
+      errors.raise({ kind = "limit", host = self.host, op = self.plan.program,
         message = ("more than %d bytes were said before the command"):format(TALK_MAX) })
     end
   end
@@ -199,7 +203,7 @@ local function send_password(self, password)
   if not gate.accepted then gate.trying = sync.event() end
   local r = task.pack(pcall(function()
     self.answered = #self.heard
-    await(self.ch.write, self.ch, core.secret(password:name(), password, "\n"))
+    self:await(self.ch.write, self.ch, core.secret(password:name(), password, "\n"))
     local before, rest = self:hear_out()
     if not before then error(self:refused(), 0) end
     return before, rest
@@ -226,9 +230,9 @@ end
 -- password has been read.
 local OUR_TERMINAL = "\70\0\0\0\0" .. "\53\0\0\0\0" .. "\50\0\0\0\0" .. "\38\0\0\0\0" .. "\0"
 
-local function send_secrets(ch, secrets, names)
+function Talk:send_secrets(secrets, names)
   for _, name in ipairs(names) do
-    await(ch.write, ch, core.secret(name, secrets[name], "\n"))
+    self:await(self.ch.write, self.ch, core.secret(name, secrets[name], "\n"))
   end
 end
 
@@ -267,7 +271,7 @@ local function attempt(session, plan, launch)
   end
   told(talk)
   local _, secrets, names = privilege.split_env(plan.env)
-  closing(session, raw, send_secrets, raw, secrets, names)
+  closing(session, raw, talk.send_secrets, talk, secrets, names)
   local mark
   if plan.framed then mark = plan.input and plan.marks.ended end
   return channel_front.new(raw, talk.stream, before .. rest, mark)
@@ -330,7 +334,7 @@ local function with_secrets(session, text, opts, launch)
       hint = "the account may have a forced command or another shell; give the secret by stdin instead",
     })
   end
-  closing(session, raw, send_secrets, raw, secrets, names)
+  closing(session, raw, talk.send_secrets, talk, secrets, names)
   return channel_front.new(raw, 1, talk.heard .. rest)
 end
 
