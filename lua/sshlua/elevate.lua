@@ -19,7 +19,7 @@ local task = require("sshlua.task.core")
 local M = {}
 
 local await = task.await
-local TALK_MAX = 65536
+local TALK_MAX = 16384
 local ENV_SECONDS = 30
 local TRY_HOSTS = 3
 

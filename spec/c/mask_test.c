@@ -1,4 +1,5 @@
-/* The masker: what it hides, that chunks make no difference, that it is linear, and that nothing is left in memory. */
+/* The masker: what it hides, that chunks make no difference, that it is linear, and that nothing is
+ * left in memory. */
 #include "base/mask.h"
 #include "check.h"
 
@@ -143,7 +144,8 @@ static void chunks(void) {
 }
 
 static void later(void) {
-  check_case("words that come in the middle of a stream hold from there on, also for bytes that were held back");
+  check_case("words that come in the middle of a stream hold from there on, also for bytes that "
+             "were held back");
   const char *before[] = {"abcdefghij", NULL}, *after[] = {"cdefXY", "abcdefghij", NULL};
   sl_mask_words *w = words_of(before), *w2 = words_of(after);
   static text t;

@@ -79,7 +79,8 @@ static bool grow(sl_mask_words *w) {
 static uint32_t add_child(sl_mask_words *w, uint32_t at, unsigned char byte) {
   if (!grow(w)) return 0;
   uint32_t i = w->count++;
-  w->nodes[i] = (node){.sibling = w->nodes[at].child, .depth = w->nodes[at].depth + 1, .byte = byte};
+  w->nodes[i] =
+      (node){.sibling = w->nodes[at].child, .depth = w->nodes[at].depth + 1, .byte = byte};
   w->nodes[at].child = i;
   if (at == 0) w->first[byte] = i;
   return i;

@@ -13,7 +13,8 @@
 
 #define SECRET "sshlua.secret"
 
-/* --- the object --------------------------------------------------------------------------------- */
+/* --- the object ---------------------------------------------------------------------------------
+ */
 
 sl_secret *sl_secret_push(lua_State *L, const char *name, size_t len) {
   if (len > SL_SECRET_MAX) luaL_error(L, "a secret is longer than %d bytes", SL_SECRET_MAX);
@@ -92,7 +93,8 @@ static int secret_gc(lua_State *L) {
   return 0;
 }
 
-/* secret:wipe(): its bytes are gone, and not masked any more. Pages stay: a write may be under way. */
+/* secret:wipe(): its bytes are gone, and not masked any more. Pages stay: a write may be under way.
+ */
 static int l_secret_wipe(lua_State *L) {
   secret_wipe(L, luaL_checkudata(L, 1, SECRET));
   return 0;
@@ -139,14 +141,17 @@ static int secret_eq(lua_State *L) {
 
 static int secret_concat(lua_State *L) {
   const sl_secret *s = secret_at(L, 1) ? secret_at(L, 1) : secret_at(L, 2);
-  return luaL_error(L, "attempt to concatenate the secret '%s': give it as a password, in env, or by stdin", s->name);
+  return luaL_error(
+      L, "attempt to concatenate the secret '%s': give it as a password, in env, or by stdin",
+      s->name);
 }
 
 static int secret_length(lua_State *L) {
   return luaL_error(L, "attempt to measure a secret");
 }
 
-/* --- making them -------------------------------------------------------------------------------- */
+/* --- making them --------------------------------------------------------------------------------
+ */
 
 static int fail(lua_State *L, const sl_err *e) {
   lua_pushnil(L);
@@ -185,14 +190,16 @@ static int l_secret_env(lua_State *L) {
 }
 
 static int check_file(const struct stat *st, const char *path, sl_err *e) {
-  if (!S_ISREG(st->st_mode)) return sl_err_set(e, SL_IO, "EINVAL", EINVAL, "%.180s: not a regular file", path);
+  if (!S_ISREG(st->st_mode))
+    return sl_err_set(e, SL_IO, "EINVAL", EINVAL, "%.180s: not a regular file", path);
   if (st->st_uid != geteuid() && st->st_uid != 0)
     return sl_err_set(e, SL_AUTH, "BAD_PERMISSIONS", 0, "%.180s: belongs to another user", path);
   if (st->st_mode & 077)
-    return sl_err_set(e, SL_AUTH, "BAD_PERMISSIONS", 0, "%.180s: permissions %04o are too open", path,
-                      (unsigned)(st->st_mode & 07777));
+    return sl_err_set(e, SL_AUTH, "BAD_PERMISSIONS", 0, "%.180s: permissions %04o are too open",
+                      path, (unsigned)(st->st_mode & 07777));
   if (st->st_size > SL_SECRET_MAX)
-    return sl_err_set(e, SL_LIMIT, "EFBIG", EFBIG, "%.180s: longer than %d bytes", path, SL_SECRET_MAX);
+    return sl_err_set(e, SL_LIMIT, "EFBIG", EFBIG, "%.180s: longer than %d bytes", path,
+                      SL_SECRET_MAX);
   return 0;
 }
 
@@ -209,7 +216,8 @@ static ssize_t read_all(int fd, char *to, size_t room) {
   return (ssize_t)n;
 }
 
-/* secret_file(name, path) -> secret without the newline at its end, or nil, err. Only the owner may have access. */
+/* secret_file(name, path) -> secret without the newline at its end, or nil, err. Only the owner may
+ * have access. */
 static int l_secret_file(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
   sl_err e = {0};
@@ -247,20 +255,20 @@ static int l_nonce(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"secret", l_secret},
-                                     {"secret_env", l_secret_env},
-                                     {"secret_file", l_secret_file},
-                                     {"is_secret", l_is_secret},
-                                     {"nonce", l_nonce},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"secret", l_secret},       {"secret_env", l_secret_env}, {"secret_file", l_secret_file},
+    {"is_secret", l_is_secret}, {"nonce", l_nonce},           {NULL, NULL}};
 static const luaL_Reg secret_methods[] = {{"name", l_secret_name},
                                           {"count", l_secret_count},
                                           {"reveal", l_secret_reveal},
                                           {"wipe", l_secret_wipe},
                                           {NULL, NULL}};
-static const luaL_Reg secret_meta[] = {{"__tostring", secret_tostring}, {"__concat", secret_concat},
-                                       {"__len", secret_length},        {"__eq", secret_eq},
-                                       {"__gc", secret_gc},             {NULL, NULL}};
+static const luaL_Reg secret_meta[] = {{"__tostring", secret_tostring},
+                                       {"__concat", secret_concat},
+                                       {"__len", secret_length},
+                                       {"__eq", secret_eq},
+                                       {"__gc", secret_gc},
+                                       {NULL, NULL}};
 void sl_secret_open(lua_State *L) {
   sl_class(L, SECRET, secret_methods, secret_meta);
   luaL_setfuncs(L, functions, 0);

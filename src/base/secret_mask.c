@@ -1,4 +1,5 @@
-/* What hides the secrets of a Lua state: their set, the words compiled from it, mask() and masker(). */
+/* What hides the secrets of a Lua state: their set, the words compiled from it, mask() and
+ * masker(). */
 #include <string.h>
 
 #include "base/mask.h"
@@ -14,7 +15,8 @@ typedef struct secret_set {
   sl_mask scratch;      /* for mask() */
 } secret_set;
 
-/* --- the set ------------------------------------------------------------------------------------ */
+/* --- the set ------------------------------------------------------------------------------------
+ */
 
 static void forget_words(secret_set *set) {
   sl_mask_words_unref(set->words);
@@ -98,7 +100,8 @@ static sl_mask_words *words_of(lua_State *L, secret_set *set) {
   return set->words = w;
 }
 
-/* --- maskers ------------------------------------------------------------------------------------ */
+/* --- maskers ------------------------------------------------------------------------------------
+ */
 
 static int add_to_buffer(void *ctx, const char *s, size_t n) {
   luaL_addlstring(ctx, s, n);
@@ -133,7 +136,8 @@ static int l_mask(lua_State *L) {
   return push_masked(L, &set->scratch, s, n, true);
 }
 
-/* masker() -> an object that masks a stream, whatever its chunks, with the secrets there are at each moment */
+/* masker() -> an object that masks a stream, whatever its chunks, with the secrets there are at
+ * each moment */
 static int l_masker(lua_State *L) {
   sl_mask_init(lua_newuserdata(L, sizeof(sl_mask)));
   luaL_getmetatable(L, MASKER);
@@ -164,7 +168,8 @@ static int masker_tostring(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"mask", l_mask}, {"masker", l_masker}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"feed", l_masker_feed}, {"finish", l_masker_finish}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"feed", l_masker_feed}, {"finish", l_masker_finish}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__tostring", masker_tostring}, {"__gc", masker_gc}, {NULL, NULL}};
 
 void sl_secret_mask_open(lua_State *L) {
