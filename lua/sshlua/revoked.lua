@@ -22,8 +22,9 @@ end
 local function read_file(target, path)
   local f, message = io.open(path, "rb")
   if not f then cannot(target, path, message) end
-  local text = f:read(FILE_MAX + 1)
+  local text, why = f:read(FILE_MAX + 1)
   f:close()
+  if why then cannot(target, path, why) end -- a directory
   return text or ""
 end
 
