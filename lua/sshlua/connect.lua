@@ -294,11 +294,12 @@ local function handshake(target, socket)
   local s, err = core.session(socket, wanted)
   if not s then errors.raise(errors.from(err)) end
   local ok, failure = pcall(function()
-    phase(target, "greeting", await, s.greeting, s)
-    phase(target, "handshake", function()
-      local good, why = pcall(await, s.handshake, s)
+    local function step(fn) -- a quick server's KEXINIT may be refused while the greeting is still being delivered
+      local good, why = pcall(await, fn, s)
       if not good then error(explain_handshake(s, wanted, why), 0) end
-    end)
+    end
+    phase(target, "greeting", step, s.greeting)
+    phase(target, "handshake", step, s.handshake)
     local agreed = s:algorithms()
     check_terrapin(target, agreed)
     if log.wants(1) then
