@@ -67,8 +67,20 @@ local function say_what_is_ignored(target)
   log.emit(1, target.name, "update_host_keys", { reason = "not supported: keys are not learnt after logging in" })
 end
 
---- The host key algorithms to offer: certificates first where an authority is known that may vouch for the host, then
---- those of known keys, so that a server with several keys shows the known one.
+--- Our order, of the types that are known only: as ssh does, which is not the order of the file.
+local function known_order(types)
+  local known, out = {}, {}
+  for _, key_type in ipairs(types) do
+    for _, algorithm in ipairs(algorithms_of[key_type] or { key_type }) do known[algorithm] = true end
+  end
+  for _, algorithm in ipairs(default_order) do
+    if known[algorithm] then out[#out + 1] = algorithm end
+  end
+  return out
+end
+
+--- The host key algorithms to offer: certificates first where an authority is known that may vouch for the host, or
+--- where one may be revoked; then those of known keys, so that a server with several keys shows the known one.
 ---@return string comma-separated
 function M.algorithms(target)
   ask.stir()
@@ -88,12 +100,10 @@ function M.algorithms(target)
   local name, port = known_hosts.lookup_name(target)
   local known = decides_by_files(opts)
     and known_hosts.set_for(target, "ORDER", known_hosts.shown_name(name, port)) or core.known_hosts()
-  if known:has_authority(name, port) then
+  if known:wants_certificate(name, port) or options.list(opts.revoked_host_keys)[1] then
     for _, algorithm in ipairs(default_order) do add(algorithm .. CERT) end
   end
-  for _, key_type in ipairs(known:types(name, port)) do
-    for _, algorithm in ipairs(algorithms_of[key_type] or { key_type }) do add(algorithm) end
-  end
+  for _, algorithm in ipairs(known_order(known:types(name, port))) do add(algorithm) end
   for _, algorithm in ipairs(default_order) do add(algorithm) end
   if opts.legacy then add("ssh-rsa") end
   return table.concat(order, ",")

@@ -174,9 +174,10 @@ describe("a host certificate", function()
       local text = ca_line(authority "one") .. "@revoked * " .. revoked .. "\n" .. plain_line()
       refused("revoked", text, { host_key_algorithms = "ssh-ed25519-cert-v01@openssh.com" })
     end
-    -- With the authority revoked for good, certificates are not asked for at all.
-    local s = connect("@revoked * " .. authority("one").line .. "\n" .. ca_line(authority "one") .. plain_line())
-    assert.equal("ssh-ed25519", s.core:algorithms().host_key)
+    -- As with ssh, also when no authority is trusted, or the plain key is known.
+    refused("revoked", "@revoked * " .. authority("one").line .. "\n" .. plain_line())
+    local list = known(authority("one").line .. "\n")
+    refused("revoked", plain_line(), { revoked_host_keys = list })
   end))
 
   it("signed in a way that ca_signature_algorithms does not allow is refused", body(function()

@@ -8,8 +8,8 @@ local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
 
 local body = run.body
-local fleet, start_fleet, stop_fleet = servers.shared { hosts = 5, host_keys = { "ed25519", "ecdsa" } }
-local CASES = 320
+local fleet, start_fleet, stop_fleet = servers.shared { hosts = 4, host_keys = { "ed25519", "ecdsa" } }
+local CASES = tonumber(os.getenv "SSHLUA_CASES" or os.getenv "SSHLUA_LONG" and 400 or 60)
 
 -- A small generator of our own: the same cases on every machine.
 local function generator(seed)
@@ -19,11 +19,12 @@ local function generator(seed)
   end
 end
 
--- Hosts: without a certificate, with a good one, an expired one, one for others, one for a pattern.
+-- Hosts: without a certificate, with a good one, an expired one, one for others. (Patterns in certificates mean
+-- something to OpenSSH since 10.3 only: see host_certificate_spec.)
 local function certify(ca)
   local args = {
     false, { "-n", "127.0.0.3,alias.example" }, { "-n", "127.0.0.4,alias.example", "-V", "20200101:20210101" },
-    { "-n", "other.example" }, { "-n", "127.0.0.*,*.example" },
+    { "-n", "other.example" },
   }
   for i, host in ipairs(fleet().hosts) do
     if args[i] then
@@ -139,16 +140,16 @@ describe("known_hosts", function()
     local roll = generator(tonumber(os.getenv "SSHLUA_SEED" or 1))
     local tally = { accepted = 0, refused = 0, same = 0, learnt = 0, less = {}, stricter = {} }
     local cases = {}
-    for i = 1, tonumber(os.getenv "SSHLUA_CASES" or CASES) do cases[i] = random_case(roll, ca) end
+    for i = 1, CASES do cases[i] = random_case(roll, ca) end
     task.each(cases, function(case, n) compare(case, n, tally) end, { parallel = 4 })
     assert.same({}, tally.less)
     assert.is_true(tally.accepted > #cases / 5 and tally.refused > #cases / 5, "the cases tell something")
-    assert.is_true(tally.learnt > 5)
+    assert.is_true(tally.learnt > #cases / 50)
     assert.is_true(tally.same > #cases * 0.7, ("%d of %d are judged as by ssh"):format(tally.same, #cases))
     if os.getenv "SSHLUA_TALLY" then
       print(("%d cases: ssh accepts %d, refuses %d; we say the same %d, are stricter %d"):format(#cases, tally.accepted,
         tally.refused, tally.same, #tally.stricter))
       print(table.concat(tally.stricter, "\n"))
     end
-  end, 150))
+  end, 400))
 end)

@@ -328,22 +328,21 @@ sl_kh_verdict sl_known_hosts_check_authority(sl_known_hosts *set, const char *na
   return judge_signer(set, &s, line);
 }
 
-static bool any_authority(const sl_known_hosts *set) {
+static bool concerns_certificates(const sl_known_hosts *set) {
   for (size_t i = 0; i < set->found.n; i++) {
-    sl_kh_line by, l = sl_known_hosts_found(set, i);
-    if (l.marker == SL_KH_CA && l.usable && !find_revocation(set, l.blob, l.blob_len, &by))
-      return true;
+    sl_kh_line l = sl_known_hosts_found(set, i);
+    if ((l.marker == SL_KH_CA && l.usable) || l.marker == SL_KH_REVOKE) return true;
   }
   return false;
 }
 
-int sl_known_hosts_has_authority(sl_known_hosts *set, const char *name, unsigned port,
-                                 sl_err *err) {
+int sl_known_hosts_wants_certificate(sl_known_hosts *set, const char *name, unsigned port,
+                                     sl_err *err) {
   if (sl_known_hosts_lookup(set, name, port, err) < 0) return -1;
-  if (any_authority(set)) return 1;
+  if (concerns_certificates(set)) return 1;
   if (port == 22) return 0;
   if (sl_known_hosts_lookup(set, name, 22, err) < 0) return -1;
-  return any_authority(set);
+  return concerns_certificates(set);
 }
 
 ptrdiff_t sl_known_hosts_types(sl_known_hosts *set, const char *name, unsigned port,

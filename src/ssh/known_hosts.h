@@ -93,8 +93,10 @@ sl_kh_verdict sl_known_hosts_check_authority(sl_known_hosts *set, const char *na
                                              const unsigned char *ca, size_t ca_len,
                                              sl_kh_line *line, sl_err *err);
 
-/* Is an authority known that may vouch for this host? 1, 0, or -1 and *err. */
-int sl_known_hosts_has_authority(sl_known_hosts *set, const char *name, unsigned port, sl_err *err);
+/* Is a certificate of this host worth seeing? 1 when an authority is known that may vouch for it, or
+   a key is revoked, which may be the authority's; 0, or -1 and *err. */
+int sl_known_hosts_wants_certificate(sl_known_hosts *set, const char *name, unsigned port,
+                                     sl_err *err);
 
 /* The key types a host could be accepted with, in file order, none twice: what to ask it for.
    Returns their number, or -1 and *err. */

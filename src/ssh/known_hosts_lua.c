@@ -175,11 +175,11 @@ static int l_set_check_authority(lua_State *L) {
   return push_verdict(L, v, &line, &err);
 }
 
-static int l_set_has_authority(lua_State *L) {
+static int l_set_wants_certificate(lua_State *L) {
   sl_err err;
   sl_known_hosts *set = check_set(L);
   const char *name = check_text(L, 2);
-  int rc = sl_known_hosts_has_authority(set, name, check_port(L, 3), &err);
+  int rc = sl_known_hosts_wants_certificate(set, name, check_port(L, 3), &err);
   if (rc < 0) return push_failure(L, &err);
   lua_pushboolean(L, rc);
   return 1;
@@ -294,7 +294,7 @@ static const luaL_Reg methods[] = {
     {"warnings", l_set_warnings}, {"check", l_set_check},
     {"types", l_set_types},       {"lookup", l_set_lookup},
     {"stale", l_set_stale},       {"check_authority", l_set_check_authority},
-    {"has_authority", l_set_has_authority}, {NULL, NULL},
+    {"wants_certificate", l_set_wants_certificate}, {NULL, NULL},
 };
 
 static const luaL_Reg meta[] = {{"__gc", l_set_gc}, {NULL, NULL}};
