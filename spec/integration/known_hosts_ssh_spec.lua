@@ -105,8 +105,8 @@ end
 local function compare(case, n, tally)
   local base = ("%s/case.%d"):format(fleet().dir, n)
   local theirs_path, ours_path = servers.write_file(base .. ".ssh", case.text), servers.write_file(base .. ".us", case.text)
-  local theirs, ours, e = ssh_says(case, theirs_path), nil, nil
-  ours, e = we_say(case, ours_path)
+  local theirs = ssh_says(case, theirs_path)
+  local ours, e = we_say(case, ours_path)
   tally[theirs] = tally[theirs] + 1
   if theirs == ours then tally.same = tally.same + 1 end
   if ours == "refused" and theirs == "accepted" then tally.stricter[#tally.stricter + 1] = case.strict .. ": " .. e.message end
