@@ -1,4 +1,5 @@
-/* The corpus of spec/fuzz/host_certificate_fuzz.c, replayed. Runs in the source tree, as ctest does it. */
+/* The corpus of spec/fuzz/host_certificate_fuzz.c, replayed. Runs in the source tree, as ctest does
+ * it. */
 #include "../fuzz/host_certificate_fuzz.c"
 
 #include "fuzz_replay.h"

@@ -1,5 +1,5 @@
-/* Feeds every file of a folder below spec/fuzz/corpus to the fuzz target that the test includes: what
-   once broke something, and what shows each form, is tried in every run. */
+/* Feeds every file of a folder below spec/fuzz/corpus to the fuzz target that the test includes:
+   what once broke something, and what shows each form, is tried in every run. */
 #ifndef FUZZ_REPLAY_H
 #define FUZZ_REPLAY_H
 

@@ -1,4 +1,5 @@
-/* Random art: the walk, the borders, titles that do not fit. (Beside ssh-keygen: trust_spec.lua.) */
+/* Random art: the walk, the borders, titles that do not fit. (Beside ssh-keygen: trust_spec.lua.)
+ */
 #include "ssh/randomart.h"
 
 #include "check.h"

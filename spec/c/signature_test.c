@@ -63,8 +63,8 @@ static void test_schemes(void) {
     const unsigned char *blob = sl_key_blob(key, &blob_len);
     sl_span public = {blob, blob_len};
     const char *algorithm = cases[i].algorithm;
-    CHECK(sl_key_sign(key, algorithm, strlen(algorithm), data.p, data.n, &inner, &inner_len, &err) ==
-          0);
+    CHECK(sl_key_sign(key, algorithm, strlen(algorithm), data.p, data.n, &inner, &inner_len,
+                      &err) == 0);
     sl_span sig = wrap(algorithm, inner, inner_len, "", 0);
     CHECK(good(public, algorithm, sig));
     damage(public, algorithm, sig);

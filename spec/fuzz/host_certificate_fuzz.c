@@ -1,6 +1,6 @@
 /* libFuzzer target for host certificates and signatures: any bytes as a certificate, a name and a
-   time. It must not crash, and nothing passes that its authority has not signed. Build and run it by
-   hand (spec/fuzz/build host_certificate_fuzz), corpus: spec/fuzz/corpus/host_certificate. */
+   time. It must not crash, and nothing passes that its authority has not signed. Build and run it
+   by hand (spec/fuzz/build host_certificate_fuzz), corpus: spec/fuzz/corpus/host_certificate. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +36,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   if (sl_host_certificate_read(blob, len, &again, &err) != 0) {
     TRUTH(err.kind && *err.message);
-    if (shaped) (void)sl_host_certificate_check(&v, "alpha.example", data[0], SL_CA_ALGORITHMS, &err);
+    if (shaped)
+      (void)sl_host_certificate_check(&v, "alpha.example", data[0], SL_CA_ALGORITHMS, &err);
     return 0;
   }
   TRUTH(shaped);
-  if (sl_host_certificate_check(&again, "alpha.example", 1800000000u, SL_CA_ALGORITHMS, &err) == 0) {
+  if (sl_host_certificate_check(&again, "alpha.example", 1800000000u, SL_CA_ALGORITHMS, &err) ==
+      0) {
     TRUTH(again.role == SL_CERTIFICATE_HOST && again.principals.n > 0);
     TRUTH(again.critical_options.n == 0);
     TRUTH(again.valid_after <= 1800000000u && 1800000000u < again.valid_before);

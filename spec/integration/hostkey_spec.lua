@@ -357,7 +357,7 @@ describe("learning host keys", function()
 
   for _, hashed in ipairs { false, true } do
     it(("of 200 connections at once in two processes makes one whole line for each name%s"):format(
-      hashed and ", hashed" or ""), body(function()
+      hashed and ", hashed #long" or ""), body(function()
       local path = known "# head"
       local texts = {}
       task.each({ 0, 50 }, function(n)
@@ -480,7 +480,7 @@ describe("asking on a terminal", function()
       assert.truthy(text:find("host" .. n .. " .-ED25519 SHA256:"), text)
       assert.truthy(file:find("host" .. n .. " ssh-ed25519 ", 1, true))
     end
-  end))
+  end, 90))
 
   it("takes none, some by number, and does not take nonsense for an answer", body(function()
     local outcomes, text = five { "no" }
@@ -488,13 +488,13 @@ describe("asking on a terminal", function()
     outcomes, text = five { "perhaps", "7", "2,4-5" }
     local _, accepted = outcomes:gsub("ok", "")
     assert.equal(3, accepted, text)
-  end))
+  end, 90))
 
   it("asks no more after stop", body(function()
     local outcomes, text = five({ "stop" }, nil, "ssh.each({ 1, 2, 3, 4, 5 }, connect)")
     assert.equal("hostkey hostkey hostkey hostkey hostkey", outcomes, text)
     assert.equal(1, select(2, text:gsub("can't be established", "")))
-  end))
+  end, 90))
 
   it("shows random art where it is wanted", body(function()
     local text = on_a_terminal("yes", ", visual_host_key = true")

@@ -38,7 +38,8 @@ int sl_host_certificate_read(const unsigned char *blob, size_t len, sl_certifica
       !list_is_sound(view->principals, SL_CERTIFICATE_PRINCIPALS_MAX, &names) ||
       !list_is_sound(view->critical_options, SIZE_MAX, &options) || options % 2 != 0 ||
       !list_is_sound(view->extensions, SIZE_MAX, &extensions) || extensions % 2 != 0 ||
-      !names_are_text(view->principals) || (view->key_id.n && memchr(view->key_id.p, 0, view->key_id.n)))
+      !names_are_text(view->principals) ||
+      (view->key_id.n && memchr(view->key_id.p, 0, view->key_id.n)))
     return refuse(err, "BAD_FORMAT", "is malformed");
   const sl_pubkey_type *ca = sl_pubkey_type_of_blob(view->signature_key.p, view->signature_key.n);
   if (!ca || sl_pubkey_type_is_certificate(ca))
@@ -74,10 +75,10 @@ int sl_host_certificate_check(const sl_certificate_view *view, const char *name,
   if (view->role != SL_CERTIFICATE_HOST)
     return refuse(err, "NOT_HOST_CERTIFICATE", "is a user's, not a host's");
   if (now < view->valid_after)
-    return refuse(err, "CERTIFICATE_NOT_YET_VALID", "is not valid yet (is this machine's clock right?)");
+    return refuse(err, "CERTIFICATE_NOT_YET_VALID",
+                  "is not valid yet (is this machine's clock right?)");
   if (now >= view->valid_before) return refuse(err, "CERTIFICATE_EXPIRED", "has expired");
-  if (view->principals.n == 0)
-    return refuse(err, "CERTIFICATE_PRINCIPAL", "names no host");
+  if (view->principals.n == 0) return refuse(err, "CERTIFICATE_PRINCIPAL", "names no host");
   if (!is_listed(view->principals, name))
     return sl_err_set(err, SL_HOSTKEY, "CERTIFICATE_PRINCIPAL", 0,
                       "the host certificate is not for the name '%.100s'", name);

@@ -48,7 +48,8 @@ static int method_verify(LIBSSH2_SESSION *session, const unsigned char *sig, siz
     if (!plain) return -1;
     blob = (sl_span){plain, plain_len};
   }
-  int rc = sl_signature_verify(blob, algorithm, (sl_span){sig, sig_len}, (sl_span){data, len}, &err);
+  int rc =
+      sl_signature_verify(blob, algorithm, (sl_span){sig, sig_len}, (sl_span){data, len}, &err);
   free(plain);
   return rc;
 }

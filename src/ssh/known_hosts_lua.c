@@ -1,7 +1,7 @@
 /* known_hosts for Lua: class "sshlua.known_hosts" and the functions known_hosts, known_hosts_line,
-   known_hosts_append, known_hosts_learn, known_hosts_replace, fingerprint, key_type. Knows Lua and the C interface;
-   decides nothing. Keys are strings of raw bytes. Wrong arguments raise; everything else is `nil,
-   err`. */
+   known_hosts_append, known_hosts_learn, known_hosts_replace, fingerprint, key_type. Knows Lua and
+   the C interface; decides nothing. Keys are strings of raw bytes. Wrong arguments raise;
+   everything else is `nil, err`. */
 #include "ssh/known_hosts_lua.h"
 
 #include <string.h>
@@ -290,24 +290,25 @@ static int l_key_type(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"add_file", l_set_add_file}, {"add_text", l_set_add_text},
-    {"warnings", l_set_warnings}, {"check", l_set_check},
-    {"types", l_set_types},       {"lookup", l_set_lookup},
-    {"stale", l_set_stale},       {"check_authority", l_set_check_authority},
-    {"wants_certificate", l_set_wants_certificate}, {NULL, NULL},
+    {"add_file", l_set_add_file},
+    {"add_text", l_set_add_text},
+    {"warnings", l_set_warnings},
+    {"check", l_set_check},
+    {"types", l_set_types},
+    {"lookup", l_set_lookup},
+    {"stale", l_set_stale},
+    {"check_authority", l_set_check_authority},
+    {"wants_certificate", l_set_wants_certificate},
+    {NULL, NULL},
 };
 
 static const luaL_Reg meta[] = {{"__gc", l_set_gc}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {
-    {"known_hosts", l_set_new},
-    {"known_hosts_line", l_line},
-    {"known_hosts_append", l_append},
-    {"known_hosts_learn", l_learn},
-    {"known_hosts_replace", l_replace},
-    {"fingerprint", l_fingerprint},
-    {"key_type", l_key_type},
-    {NULL, NULL},
+    {"known_hosts", l_set_new},         {"known_hosts_line", l_line},
+    {"known_hosts_append", l_append},   {"known_hosts_learn", l_learn},
+    {"known_hosts_replace", l_replace}, {"fingerprint", l_fingerprint},
+    {"key_type", l_key_type},           {NULL, NULL},
 };
 
 void sl_known_hosts_open(lua_State *L) {

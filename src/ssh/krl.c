@@ -1,8 +1,8 @@
 /* Revocation lists: see krl.h. A file is checked once, section by section, and asked by walking its
    sections again: no tree can be made large by a small file, a bitmap stays a bitmap.
 
-   A list of keys is `type base64 [comment]` lines; keys are compared by value, because a revoked key
-   must not come back in another encoding. */
+   A list of keys is `type base64 [comment]` lines; keys are compared by value, because a revoked
+   key must not come back in another encoding. */
 #include "ssh/krl.h"
 
 #include <openssl/evp.h>
@@ -167,7 +167,8 @@ static bool next_line(sl_reader *r, sl_span *line) {
   const unsigned char *end = memchr(r->p, '\n', sl_reader_left(r));
   *line = (sl_span){r->p, (size_t)((end ? end : r->end) - r->p)};
   r->p = end ? end + 1 : r->end;
-  while (line->n > 0 && (line->p[0] == ' ' || line->p[0] == '\t')) *line = (sl_span){line->p + 1, line->n - 1};
+  while (line->n > 0 && (line->p[0] == ' ' || line->p[0] == '\t'))
+    *line = (sl_span){line->p + 1, line->n - 1};
   return true;
 }
 
@@ -184,7 +185,8 @@ static int line_key(sl_span line, unsigned char blob[SL_KH_BLOB_MAX], size_t *le
   if (n == 0 || line.p[0] == '#') return 0;
   if (!sl_kh_key_kind_of((const char *)line.p, n, &cert)) return -1;
   line = (sl_span){line.p + n, line.n - n};
-  while (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) line = (sl_span){line.p + 1, line.n - 1};
+  while (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+    line = (sl_span){line.p + 1, line.n - 1};
   n = word_length(line);
   if (n == 0 || n / 4 * 3 + 3 > SL_KH_BLOB_MAX) return -1;
   ptrdiff_t got = sl_kh_base64_decode(blob, (const char *)line.p, n);

@@ -56,8 +56,8 @@ static void set_principals(lua_State *L, sl_span list) {
   lua_setfield(L, -2, "principals");
 }
 
-/* host_certificate(blob) -> {type=, key_id=, principals=, authority=, plain=, serial=, valid_after=,
-   valid_before=}, or nil, err. The authority's signature has been verified. */
+/* host_certificate(blob) -> {type=, key_id=, principals=, authority=, plain=, serial=,
+   valid_after=, valid_before=}, or nil, err. The authority's signature has been verified. */
 static int l_host_certificate(lua_State *L) {
   sl_certificate_view v;
   sl_err err;

@@ -1,5 +1,6 @@
 ---@meta sshlua.core
---- What judges host keys beyond known_hosts (src/ssh/trust_lua.c). Keys and certificates are blobs: strings of raw bytes.
+--- What judges host keys beyond known_hosts (src/ssh/trust_lua.c). Keys and certificates are blobs: strings of raw
+--- bytes.
 
 ---@class sshlua.core
 local core = {}
