@@ -290,7 +290,11 @@ local function check_terrapin(target, agreed)
 end
 
 local function handshake(target, socket)
-  local wanted = algorithms(target)
+  local good, wanted = pcall(algorithms, target)
+  if not good then
+    socket:close()
+    error(wanted, 0)
+  end
   local s, err = core.session(socket, wanted)
   if not s then errors.raise(errors.from(err)) end
   local ok, failure = pcall(function()

@@ -304,9 +304,10 @@ local function check_files(target, key)
   if by_address == "unknown" then known_hosts.learn(target, files[1], address, target.port, key.blob) end
 end
 
+--- By the address that was connected to: behind a proxy 127.0.0.1 is somebody else.
 local function is_this_machine(target)
-  local address = target.address or target.hostname
-  return target.opts.no_host_authentication_for_localhost and not target.opts.host_key_alias
+  local address = target.address
+  return address ~= nil and target.opts.no_host_authentication_for_localhost and not target.opts.host_key_alias
     and (address:find("^127%.") ~= nil or address == "::1")
 end
 

@@ -259,3 +259,41 @@ describe("fingerprints", function()
     assert.truthy(shown.text:find "%+%-%-%[ED25519 256%]%-%-%+", shown.text)
   end))
 end)
+
+describe("no_host_authentication_for_localhost", function()
+  setup(start_fleet)
+  teardown(stop_fleet)
+
+  it("checks nothing on an address of this machine, unless there is an alias, or the key is revoked", body(function()
+    local opts = { known_hosts = "none", strict_host_key_checking = "yes", no_host_authentication_for_localhost = true }
+    local function with(name, value)
+      local more = {}
+      for k, v in pairs(opts) do more[k] = v end
+      more[name] = value
+      return more
+    end
+    connect(opts)
+    refused("unknown", with("host_key_alias", "x"))
+    refused("unknown", with("no_host_authentication_for_localhost", false))
+    refused("revoked", with("revoked_host_keys", file(fleet():host().host_key_line .. "\n")))
+  end))
+
+  it("does not count behind a proxy, where the address is another machine's", body(function()
+    local blob = core.public_key_parse(fleet():host().host_key_line)
+    fails("hostkey", hostkeys.verify, { name = "x", hostname = "127.0.0.1", port = 22, opts = { known_hosts = "none",
+      batch = true, strict_host_key_checking = "yes", no_host_authentication_for_localhost = true } }, blob)
+  end))
+end)
+
+describe("options about host keys", function()
+  it("are checked at the caller's line", function()
+    local ssh = require "sshlua"
+    for _, opts in ipairs { { fingerprint_hash = "x" }, { strict_host_key_checking = "maybe" }, { ca_signature_algorithms = {} },
+      { visual_host_key = 1 }, { revoked_host_keys = true } } do
+      local ok, e = pcall(function() return ssh.host("x", opts) end)
+      assert.is_false(ok)
+      assert.equal("usage", e.kind)
+      assert.truthy(e.message:find "^[^\n]*trust_spec.lua:%d+: ", e.message)
+    end
+  end)
+end)
