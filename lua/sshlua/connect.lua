@@ -290,8 +290,8 @@ local function check_terrapin(target, agreed)
 end
 
 local function handshake(target, socket)
-  local good, wanted = pcall(algorithms, target)
-  if not good then
+  local listed, wanted = pcall(algorithms, target)
+  if not listed then
     socket:close()
     error(wanted, 0)
   end
