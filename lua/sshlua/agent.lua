@@ -1,10 +1,11 @@
---- ssh-agent (draft-miller-ssh-agent): list and sign, nothing else. One short connection per question, so that a key
---- that
---- asks for confirmation keeps nobody else waiting; every question has a deadline.
+--- ssh-agent (draft-miller-ssh-agent): list and sign, nothing else. One short connection per question; every question
+--- has a deadline. An agent that asks a person to confirm answers nobody else meanwhile: signatures wait for their turn
+--- here, where the deadline does not run yet, and a list of keys that is known already is not asked for again.
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local scope = require("sshlua.task.scope")
+local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -45,17 +46,30 @@ local function ask(path, seconds, request)
 end
 
 local lists = {} -- path -> {at=, identities=}
+local turns = {} -- path -> {line = semaphore, count = who stands in it}
 
 --- The agent's keys, remembered for a few seconds: 500 hosts ask once.
 ---@param path string socket
 ---@return { type: string, blob: string, comment: string }[]
 function M.identities(path)
-  local known = lists[path]
-  if known and core.now() - known.at < CACHE_SECONDS then return known.identities end
-  local identities, err = core.agent_identities(ask(path, LIST_SECONDS, core.agent_list_request()))
+  local known, busy = lists[path], turns[path] ~= nil
+  if known and (busy or core.now() - known.at < CACHE_SECONDS) then return known.identities end
+  local seconds = busy and SIGN_SECONDS or LIST_SECONDS
+  local identities, err = core.agent_identities(ask(path, seconds, core.agent_list_request()))
   if not identities then errors.raise(errors.from(err)) end
   lists[path] = { at = core.now(), identities = identities }
   return identities
+end
+
+local function in_turn(path, fn, ...)
+  local turn = turns[path] or { line = sync.semaphore(1), count = 0 }
+  turns[path] = turn
+  turn.count = turn.count + 1
+  local ok, result = pcall(turn.line.with, turn.line, fn, ...)
+  turn.count = turn.count - 1
+  if turn.count == 0 then turns[path] = nil end
+  if not ok then error(result, 0) end
+  return result
 end
 
 --- The inner signature over data by that key, or an Error of kind auth.
@@ -63,10 +77,16 @@ end
 function M.sign(path, blob, data)
   local request, err = core.agent_sign_request(blob, data)
   if not request then errors.raise(errors.from(err)) end
-  local payload = ask(path, SIGN_SECONDS, request)
+  local payload = in_turn(path, ask, path, SIGN_SECONDS, request)
   local signature
   signature, err = core.agent_signature(payload, data)
-  if not signature then errors.raise(errors.from(err)) end
+  if not signature then
+    err = errors.from(err)
+    if err.name == "AGENT_REFUSED" then
+      err.hint = "the agent may be locked (ssh-add -X), or the use of the key was not confirmed (ssh-add -c)"
+    end
+    errors.raise(err)
+  end
   return signature
 end
 

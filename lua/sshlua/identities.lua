@@ -20,6 +20,7 @@ local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" 
 ---@field key? fun(): userdata the parsed private key; may ask for a passphrase; nil: the agent signs
 ---@field ready? userdata the key, when signing with it is quick
 ---@field agent? string the agent's socket
+---@field public_only? boolean the private half is in no file: for an agent to have
 
 local function expand_home(path)
   local home = os.getenv("HOME") or core.user().home
@@ -144,6 +145,16 @@ local function stamp_of(path)
   return stat and ("%s:%s:%s:%s"):format(stat.mtime, stat.size, stat.ino, stat.mode) or "none"
 end
 
+--- A public key where a private one is named: it says which of the agent's keys is meant.
+local function from_public(text, path)
+  local blob = text and core.public_key_parse(text)
+  if not blob then return nil end
+  local function no_key()
+    errors.raise({ kind = "auth", message = "only the public half is there, and the agent does not have the key" })
+  end
+  return { label = path, blob = blob, key = no_key, public_only = true }
+end
+
 local function load_file(path, opts, explicit)
   local certificate = opts.certificate and expand_home(opts.certificate) or path .. "-cert.pub"
   -- What was learnt, a failure too, holds for the same files and the same passphrase only.
@@ -155,6 +166,8 @@ local function load_file(path, opts, explicit)
   if known and known.stamp == stamp then return known.identity() end
   local identity = once(function()
     local text, message = read_file(path)
+    local public = explicit and from_public(text or read_file(path .. ".pub"), path)
+    if public then return with_certificate(public, certificate, opts.certificate ~= nil) end
     if not text then
       if explicit then errors.raise({ kind = "auth", name = "ENOENT", message = message }) end
       return false
@@ -185,9 +198,9 @@ local function agent_keys(path)
   return out
 end
 
---- The keys to try, in order: configured ones that the agent has, the agent's others, then files. What cannot be used
---- is
---- told to `note(label, reason)` and left out.
+--- The keys to try, in order: configured ones that the agent has; those that were named, in files; the agent's others;
+--- the usual files. ssh tries what is named after all of the agent's keys: with many in it, a server's MaxAuthTries is
+--- used up before. What cannot be used is told to `note(label, reason)` and left out.
 ---@return sshlua.Identity[]
 function M.collect(opts, note)
   local own, explicit = {}, opts.identity ~= nil
@@ -212,6 +225,7 @@ function M.collect(opts, note)
     local ok, keys = pcall(agent_keys, socket)
     if ok then
       from_agent = keys
+      if not keys[1] then note("agent", "has no keys, or is locked (ssh-add -X)") end
     elseif errors.is(keys, "cancelled") then
       error(keys, 0)
     else
@@ -228,14 +242,23 @@ function M.collect(opts, note)
       order[#order + 1] = id
     end
   end
+  local function add_files()
+    for _, id in ipairs(own) do
+      if id.public_only and not in_agent[id.blob] then
+        note(id.label, "only the public half is there, and the agent does not have the key")
+      elseif not in_agent[id.blob] then
+        order[#order + 1] = id
+      end
+    end
+  end
+  local named = explicit or opts.identity_data ~= nil
+  if named then add_files() end
   if not opts.identities_only then
     for _, id in ipairs(from_agent) do
       if not configured[id.blob] then order[#order + 1] = id end
     end
   end
-  for _, id in ipairs(own) do
-    if not in_agent[id.blob] then order[#order + 1] = id end
-  end
+  if not named then add_files() end
   return order
 end
 

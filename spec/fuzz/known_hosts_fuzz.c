@@ -1,12 +1,6 @@
 /* libFuzzer target for known_hosts: any bytes as a host name, a port and a file. It must not crash,
-   and some truths must hold whatever the file says. Build and run it by hand:
-
-     clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -o
-   known_hosts_fuzz \ spec/fuzz/known_hosts_fuzz.c src/ssh/known_hosts*.c src/base/err.c -lcrypto
-   -luv
-     ./known_hosts_fuzz -max_total_time=180 -max_len=4096 [directory of known_hosts files]
-
-   (without known_hosts_lua.c, and with libssh2's headers in reach, which err.c needs). */
+   and some truths must hold whatever the file says. Build and run it by hand
+   (spec/fuzz/build known_hosts_fuzz), with a directory of known_hosts files. */
 #include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 -- Proving who we are to real servers: every method and key format, several factors, and errors that say what was tried.
+local agents = require "spec.support.agents"
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local processes = require "sshlua.testbed.processes"
@@ -49,16 +50,8 @@ local function says(e, text) assert.truthy(e.message:find(text, 1, true), e.mess
 -- A throwaway ssh-agent with these keys.
 local function start_agent(...)
   local path = fresh "agent"
-  local child = assert(core.spawn { args = { "ssh-agent", "-D", "-a", path }, stdin = "null", stdout = "null", stderr = "null",
-    env = processes.environment() })
-  defer(function()
-    child:kill "TERM"
-    task.await(child.wait, child)
-  end)
-  assert(run.eventually(function() return core.fs_stat_sync(path) end))
-  local function add(...)
-    return processes.must_run { "env", "SSH_AUTH_SOCK=" .. path, "ssh-add", "-q", ... }
-  end
+  local child, ssh_add = agents.start(path)
+  local function add(...) return ssh_add("-q", ...) end
   for _, key in ipairs { ... } do add(key) end
   return path, child, add
 end

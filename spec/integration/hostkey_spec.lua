@@ -303,30 +303,96 @@ describe("accept-new", function()
   end, 90))
 end)
 
+-- A script in a process of its own, with our modules: its output and exit.
+local function in_a_process(text)
+  local interpreter = os.getenv "SSHLUA" or "lua5.4"
+  local env = processes.environment("LUA_PATH=" .. package.path)
+  env[#env + 1] = "LUA_CPATH=" .. package.cpath
+  env[#env + 1] = "ASAN_OPTIONS=" .. (os.getenv "ASAN_OPTIONS" or "")
+  local child = assert(core.spawn { args = { "sh", "-c", "exec " .. interpreter .. " \"$0\"", known(text) },
+    stdin = "null", stdout = "pipe", stderr = "null", env = env })
+  local out, parts = child:stdout(), {}
+  while true do
+    local bytes = task.await(out.read, out, 4096)
+    if not bytes then break end
+    parts[#parts + 1] = bytes
+  end
+  return table.concat(parts), task.await(child.wait, child)
+end
+
+describe("learning host keys", function()
+  local few, start_few, stop_few = servers.shared { hosts = 4, sshd_config = { "MaxStartups 200" } }
+  setup(function()
+    start_fleet()
+    start_few()
+  end)
+  teardown(function()
+    stop_few()
+    stop_fleet()
+  end)
+
+  -- 100 connections to names n+1 to n+100, all of them new.
+  local function learner(path, n, hashed)
+    local hosts = {}
+    for i, h in ipairs(few().hosts) do hosts[i] = ("{%q, %d}"):format(h.address, h.port) end
+    return ([[
+      local ssh = require "sshlua"
+      local hosts = { %s }
+      local function main()
+        local names, refused, other = {}, 0, ""
+        for i = 1, 100 do names[i] = %d + i end
+        ssh.each(names, function(n)
+          local h = hosts[n %% #hosts + 1]
+          local _, e = ssh.try(ssh.connect, "learner" .. n, { hostname = h[1], port = h[2], user = %q, batch = true,
+            identity = false, agent = false, methods = "publickey", known_hosts = %q, hash_known_hosts = %s,
+            strict_host_key_checking = "accept-new", host_key_alias = "name" .. n, timeouts = { hostkey = 60, handshake = 60,
+            greeting = 60 } })
+          if e and e.kind == "auth" then refused = refused + 1 else other = tostring(e) end
+        end)
+        print(refused, other)
+      end
+      if require "sshlua.task".current() then main() else ssh.run(main) end
+    ]]):format(table.concat(hosts, ","), n, few().hosts[1].user, path, tostring(hashed))
+  end
+
+  for _, hashed in ipairs { false, true } do
+    it(("of 200 connections at once in two processes makes one whole line for each name%s"):format(
+      hashed and ", hashed #long" or ""), body(function()
+      local path = known "# head"
+      local texts = {}
+      task.each({ 0, 50 }, function(n)
+        texts[#texts + 1] = in_a_process(learner(path, n, hashed)) -- names 51 to 100 are learnt by both
+      end)
+      for _, text in ipairs(texts) do assert.truthy(text:find "^100%s", text) end
+      local set, lines = core.known_hosts(), 0
+      assert(set:add_file(path))
+      assert.same({}, set:warnings())
+      for _ in servers.read_file(path):gmatch "\n" do lines = lines + 1 end
+      assert.equal(151, lines)
+      assert.equal("# head\n", servers.read_file(path):sub(1, 7))
+      for n = 1, 150 do
+        local blob = core.public_key_parse(few().hosts[n % 4 + 1].host_key_line)
+        assert.equal("match", (set:check("name" .. n, 22, blob)))
+        assert.equal(1, #set:lookup("name" .. n, 22))
+      end
+    end, 120))
+  end
+end)
+
 describe("asking on a terminal", function()
   setup(start_fleet)
   teardown(stop_fleet)
 
-  -- Runs a connection under script(1) and types the answer.
-  local function on_a_terminal(answer, opts)
+  -- Runs a script under script(1) and types the answers, each when its prompt is there.
+  local function type_at(script, answers)
     local interpreter = os.getenv "SSHLUA" or "lua5.4"
     if #processes.run { "sh", "-c", "command -v script" } == 0 then run.skip "there is no script(1)" end
-    local host, path = fleet():host(), known ""
-    local script = known(([[
-      local ssh = require "sshlua"
-      local main = function()
-        local s = ssh.connect("web1", { hostname = %q, port = %d, user = %q, identity = %q, agent = false, known_hosts = %q %s })
-        print("connected " .. tostring(s:exec("echo fine")))
-      end
-      local ok, err = pcall(require "sshlua.task".current() and function(f) f() end or ssh.run, main)
-      if not ok then print(err) end
-    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""))
     local env = processes.environment("LUA_PATH=" .. package.path)
     env[#env + 1] = "LUA_CPATH=" .. package.cpath
     env[#env + 1] = "ASAN_OPTIONS=" .. (os.getenv "ASAN_OPTIONS" or "")
-    local child = assert(core.spawn { args = { "script", "-qec", interpreter .. " " .. script, "/dev/null" },
+    local child = assert(core.spawn { args = { "script", "-qec", interpreter .. " " .. known(script), "/dev/null" },
       stdin = "pipe", stdout = "pipe", stderr = "null", env = env })
-    local out, stdin, text = child:stdout(), child:stdin(), ""
+    local out, stdin, text, from = child:stdout(), child:stdin(), "", 1
     defer(function()
       child:kill "KILL"
       stdin:close()
@@ -336,13 +402,49 @@ describe("asking on a terminal", function()
       local bytes = task.await(out.read, out, 4096)
       if not bytes then break end
       text = text .. bytes
-      if answer and text:find "fingerprint%)%?" then
+      local _, stop = text:find("[%)5]%??:? $", from)
+      if stop and answers[1] then
+        from = stop + 1
         task.sleep(0.05)
-        task.await(stdin.write, stdin, answer .. "\n")
-        answer = nil
+        task.await(stdin.write, stdin, table.remove(answers, 1) .. "\n")
       end
     end
+    return (text:gsub("\r", ""))
+  end
+
+  local function on_a_terminal(answer, opts)
+    local host, path = fleet():host(), known ""
+    local text = type_at(([[
+      local ssh = require "sshlua"
+      local main = function()
+        local s = ssh.connect("web1", { hostname = %q, port = %d, user = %q, identity = %q, agent = false, known_hosts = %q %s })
+        print("connected " .. tostring(s:exec("echo fine")))
+      end
+      local ok, err = pcall(require "sshlua.task".current() and function(f) f() end or ssh.run, main)
+      if not ok then print(err) end
+    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""), { answer })
     return text, servers.read_file(path)
+  end
+
+  -- Five names at once, of one host; how many of them were accepted.
+  local function five(answers, opts, more)
+    local host, path = fleet():host(), known ""
+    local text = type_at(([[
+      local ssh = require "sshlua"
+      local main = function()
+        local outcomes = {}
+        local function connect(n)
+          local _, e = ssh.try(ssh.connect, "host" .. n, { hostname = %q, port = %d, user = %q, identity = %q, agent = false,
+            known_hosts = %q, host_key_alias = "host" .. n %s })
+          outcomes[n] = e and e.kind or "ok"
+        end
+        ssh.each({ 1, 2, 3, 4, 5 }, connect)
+        %s
+        print("outcomes " .. table.concat(outcomes, " "))
+      end
+      if require "sshlua.task".current() then main() else ssh.run(main) end
+    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or "", more or ""), answers)
+    return text:match "outcomes ([^\n]*)", text, servers.read_file(path)
   end
 
   it("shows type and fingerprint, and yes connects and is remembered", body(function()
@@ -368,5 +470,35 @@ describe("asking on a terminal", function()
     assert.truthy(text:find "is not known", text)
     text = on_a_terminal(nil, ", batch = true")
     assert.is_nil(text:find "authenticity", text)
+  end))
+
+  it("about many hosts asks once, with all of them in the question", body(function()
+    local outcomes, text, file = five { "yes" }
+    assert.equal("ok ok ok ok ok", outcomes, text)
+    assert.equal(1, select(2, text:gsub("can't be established", "")))
+    for n = 1, 5 do
+      assert.truthy(text:find("host" .. n .. " .-ED25519 SHA256:"), text)
+      assert.truthy(file:find("host" .. n .. " ssh-ed25519 ", 1, true))
+    end
+  end, 90))
+
+  it("takes none, some by number, and does not take nonsense for an answer", body(function()
+    local outcomes, text = five { "no" }
+    assert.equal("hostkey hostkey hostkey hostkey hostkey", outcomes, text)
+    outcomes, text = five { "perhaps", "7", "2,4-5" }
+    local _, accepted = outcomes:gsub("ok", "")
+    assert.equal(3, accepted, text)
+  end, 90))
+
+  it("asks no more after stop", body(function()
+    local outcomes, text = five({ "stop" }, nil, "ssh.each({ 1, 2, 3, 4, 5 }, connect)")
+    assert.equal("hostkey hostkey hostkey hostkey hostkey", outcomes, text)
+    assert.equal(1, select(2, text:gsub("can't be established", "")))
+  end, 90))
+
+  it("shows random art where it is wanted", body(function()
+    local text = on_a_terminal("yes", ", visual_host_key = true")
+    assert.truthy(text:find("+--[ED25519 256]--+", 1, true), text)
+    assert.truthy(text:find "connected fine", text)
   end))
 end)

@@ -48,6 +48,7 @@ describe("a set of known hosts", function()
       file = "some_file",
       line = 2,
       type = "ssh-ed25519",
+      blob = ed25519(1),
       fingerprint = core.fingerprint(ed25519(1)),
       usable = true,
     }, info)

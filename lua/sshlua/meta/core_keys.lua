@@ -99,6 +99,7 @@ local KnownHosts = {}
 ---@field file string
 ---@field line integer from 1
 ---@field type string as written
+---@field blob string the key
 ---@field fingerprint? string "SHA256:..."
 ---@field marker? "cert-authority"|"revoked"
 ---@field usable boolean false: something is wrong with the line; it only refuses, never vouches
@@ -128,6 +129,23 @@ function KnownHosts:warnings() end
 ---@return "match"|"changed"|"revoked"|"unknown"|nil verdict nil: none, see err
 ---@return sshlua.core.KnownHostsLine|sshlua.CoreError|nil line the one it rests on
 function KnownHosts:check(name, port, blob) end
+
+--- The verdict on the authority of a host certificate. Whether the certificate is good for the host is
+--- core.host_certificate_check's to say.
+---@param name string
+---@param port integer
+---@param certificate string blob
+---@param authority string blob, as core.host_certificate gives it
+---@return "match"|"revoked"|"unknown"|nil verdict nil: none, see err
+---@return sshlua.core.KnownHostsLine|sshlua.CoreError|nil line
+function KnownHosts:check_authority(name, port, certificate, authority) end
+
+--- Is a certificate of this host worth seeing: is an authority known that may vouch for it, or a key revoked?
+---@param name string
+---@param port integer
+---@return boolean?
+---@return sshlua.CoreError? err
+function KnownHosts:wants_certificate(name, port) end
 
 --- The key types this host could be accepted with, in the order of the files.
 ---@param name string
@@ -174,6 +192,15 @@ function core.known_hosts_append(path, line, wait) end
 ---@return boolean? done
 ---@return boolean|sshlua.CoreError written or err: kind hostkey when the file knows another key by now, timeout, io
 function core.known_hosts_learn(path, name, port, blob, hashed, wait) end
+
+--- Puts text in the place of all that a file holds, if it still holds old; the old file is kept as PATH.old.
+---@param path string
+---@param old string
+---@param text string
+---@param wait? number seconds for the lock
+---@return boolean? done
+---@return boolean|sshlua.CoreError replaced false: the file is another by now; or err: kind timeout, io
+function core.known_hosts_replace(path, old, text, wait) end
 
 ---@param blob string
 ---@return string "SHA256:..." as ssh-keygen -l prints it
