@@ -7,6 +7,7 @@ local log = require("sshlua.log")
 local options = require("sshlua.options")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
+local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -188,6 +189,13 @@ function Session:spawn(cmd, opts)
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
+end
+
+--- Files of the host: opened on first use, one for everybody who has this session.
+---@return sshlua.Sftp
+function Session:sftp()
+  require_alive(self)
+  return sftp.of(self)
 end
 
 --- Says good-bye and closes; bounded. What is still running ends with kind closed. Idempotent.
