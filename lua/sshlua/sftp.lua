@@ -44,6 +44,8 @@ local function explain(err)
   if err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" then
     err.message = "the server refused to start SFTP"
     err.hint = "sshd_config needs a line like: Subsystem sftp internal-sftp"
+  elseif err.kind == "channel" and err.name == "EOF" then
+    err.hint = "the program that sshd_config names as Subsystem sftp may be missing or broken; the server's log says more"
   elseif err.kind == "protocol" and err.message:find("text in place of SFTP", 1, true) then
     err.hint = "a start-up file of the account prints something: it has to be silent where there is no terminal"
   end

@@ -9,7 +9,7 @@ local task = require("sshlua.task")
 local M = {}
 
 local READDIRS = 4 -- at once
-local ENTRIES_MAX, EMPTY_MAX, DEPTH_MAX = 1000000, 100, 64
+local ENTRIES_MAX, DEPTH_MAX = 1000000, 64
 local FILE_MAX = 256 * 1024 * 1024
 local AT_ONCE = 32
 
@@ -35,7 +35,7 @@ end
 
 --- Reads a whole directory, several requests at once; what they bring may come in any order.
 local function collect(handle, list, done)
-  local ops, pending, ended, empty, refused, failure = {}, 0, false, 0, 0, nil
+  local ops, pending, ended, refused, failure = {}, 0, false, 0, nil
   local function stop(err)
     ended, failure = true, failure or err
   end
@@ -48,11 +48,8 @@ local function collect(handle, list, done)
       else
         for i = 1, #entries do list[#list + 1] = entries[i] end
         refused = refused + bad
-        empty = (#entries == 0 and bad == 0) and empty + 1 or 0
         if #list > ENTRIES_MAX then
           stop({ kind = "limit", message = ("more than %d entries in a directory"):format(ENTRIES_MAX) })
-        elseif empty >= EMPTY_MAX then
-          stop({ kind = "protocol", name = "SFTP", message = "the SFTP server lists a directory without end" })
         end
       end
       if not ended then ask(slot) end

@@ -73,12 +73,16 @@ const char *sl_fs_type_of_mode(uint64_t mode) {
   }
 }
 
-void sl_fs_set_integer(lua_State *L, const char *field, uint64_t v) {
+void sl_fs_push_integer(lua_State *L, uint64_t v) {
 #if LUA_VERSION_NUM >= 503
   lua_pushinteger(L, (lua_Integer)v);
 #else
   lua_pushnumber(L, (lua_Number)v);
 #endif
+}
+
+void sl_fs_set_integer(lua_State *L, const char *field, uint64_t v) {
+  sl_fs_push_integer(L, v);
   lua_setfield(L, -2, field);
 }
 

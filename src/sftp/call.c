@@ -37,6 +37,8 @@ static bool take_names(sl_sftp_call *x, sl_reader r) {
   uint32_t count;
   sl_reader whole = r;
   if (!sl_sftp_get_count(&r, &count)) return false;
+  x->sftp->empty_names = count ? 0 : x->sftp->empty_names + 1;
+  if (x->sftp->empty_names > EMPTY_NAMES_MAX) return false; /* a directory without end */
   for (uint32_t i = 0; i < count; i++)
     if (!sl_sftp_get_name(&r, &n)) return false;
   return keep(x, whole.p, sl_reader_left(&whole));

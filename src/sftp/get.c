@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "loop/fs.h"
 #include "sftp/call.h"
 #include "sftp/fetch.h"
 
@@ -166,7 +167,7 @@ static void get_go_on(get_op *x) {
 
 static int get_push(sl_op *op, lua_State *L) {
   const get_op *x = (get_op *)op;
-  lua_pushnumber(L, (lua_Number)x->handle->safe);
+  sl_fs_push_integer(L, x->handle->safe);
   lua_pushboolean(L, x->ended);
   return 2;
 }

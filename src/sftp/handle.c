@@ -1,4 +1,5 @@
 /* Verbs of a handle that are one request each. What reads and writes is in data.c, get.c and put.c. */
+#include "loop/fs.h"
 #include "sftp/call.h"
 
 static sl_sftp_handle *handle_of(lua_State *L) { return sl_sftp_handle_check(L, 1); }
@@ -64,8 +65,8 @@ static int l_close(lua_State *L) {
 /* handle:progress() -> bytes without a gap that are safe, bytes moved so far, of the transfer under way or the last */
 static int l_progress(lua_State *L) {
   const sl_sftp_handle *h = handle_of(L);
-  lua_pushnumber(L, (lua_Number)h->safe);
-  lua_pushnumber(L, (lua_Number)h->moved);
+  sl_fs_push_integer(L, h->safe);
+  sl_fs_push_integer(L, h->moved);
   return 2;
 }
 

@@ -23,14 +23,6 @@ static int ended(sl_op *op) {
   return LIBSSH2_ERROR_CHANNEL_CLOSED;
 }
 
-static void say_last(sl_op *op) {
-  const sl_sftp_pipe *p = &sftp_of(op)->pipe;
-  if (p->words[0])
-    sl_err_set(&op->err, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem: %s", p->words);
-  else
-    sl_err_set(&op->err, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem");
-}
-
 static ssize_t read_some(sl_op *op, int stream) {
   char **scratch = &op->loop->scratch;
   if (!*scratch && !(*scratch = malloc(SL_READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
@@ -44,21 +36,17 @@ static int in_step(sl_op *op) {
   while (!s->client.err.kind && (n = read_some(op, 0)) > 0) sl_sftp_feed(&s->client, op->loop->scratch, (size_t)n);
   if (s->client.err.kind) return ended(op);
   if (n < 0) return (int)n;
-  say_last(op);
+  sl_err_set(&op->err, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem");
   return LIBSSH2_ERROR_CHANNEL_CLOSED;
 }
 
+/* Nobody reads it, but it shares the window with the data. Its end means nothing. */
 static int err_step(sl_op *op) {
   sl_sftp *s = sftp_of(op);
   ssize_t n = 0;
-  while (!s->client.err.kind && (n = read_some(op, 1)) > 0) {
-    size_t len = (size_t)n < sizeof s->pipe.words ? (size_t)n : sizeof s->pipe.words - 1;
-    memcpy(s->pipe.words, op->loop->scratch + n - len, len);
-    while (len > 0 && (s->pipe.words[len - 1] == '\n' || s->pipe.words[len - 1] == '\r')) len--;
-    s->pipe.words[len] = '\0';
-  }
+  while (!s->client.err.kind && (n = read_some(op, 1)) > 0) continue;
   if (s->client.err.kind) return ended(op);
-  return n < 0 ? (int)n : sl_step_again(); /* the end of stderr means nothing */
+  return n < 0 ? (int)n : sl_step_again();
 }
 
 static int out_step(sl_op *op) {

@@ -13,7 +13,6 @@ struct sl_sftp;
 typedef struct sl_sftp_pipe {
   struct sl_strand *strand; /* NULL: not joined, or no longer */
   size_t promised;          /* bytes that libssh2 wants to see again */
-  char words[160];          /* the last that came on stderr */
 } sl_sftp_pipe;
 
 /* False: no memory. The channel's reads and writes are the pipe's from now on. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "loop/fs.h"
 #include "sftp/call.h"
 
 enum { BLOCK_DEFAULT = 1 << 20, BLOCKS_DEFAULT = 5, BLOCKS_MAX = 64, BLOCK_MAX = 16 << 20, PACKET_BEST = 131072, BUFFERS = 128 };
@@ -239,7 +240,7 @@ static void put_go_on(put_op *x) {
 
 static int put_push(sl_op *op, lua_State *L) {
   const put_op *x = (put_op *)op;
-  lua_pushnumber(L, (lua_Number)x->handle->safe);
+  sl_fs_push_integer(L, x->handle->safe);
   lua_pushboolean(L, x->ended);
   return 2;
 }

@@ -16,6 +16,7 @@ typedef struct sl_sftp {
   sl_sftp_pipe pipe;
   sl_op *starting; /* waits for the version */
   unsigned refs;
+  unsigned empty_names; /* lists of no names, one after the other */
 } sl_sftp;
 
 /* An open file or directory of the server. */
