@@ -45,14 +45,14 @@ local function explain(err)
     err.message = "the server refused to start SFTP"
     err.hint = "sshd_config needs a line like: Subsystem sftp internal-sftp"
   elseif err.kind == "channel" and err.name == "EOF" then
-    err.hint = "the program that sshd_config names as Subsystem sftp may be missing or broken; the server's log says more"
+    err.hint = "what sshd_config names as Subsystem sftp may be missing or broken; the server's log says more"
   elseif err.kind == "protocol" and err.message:find("text in place of SFTP", 1, true) then
     err.hint = "a start-up file of the account prints something: it has to be silent where there is no terminal"
   end
   return err
 end
 
-local function start(session, ch)
+local function start(ch)
   await(ch.subsystem, ch, "sftp")
   return (await(core.sftp, ch))
 end
@@ -65,12 +65,13 @@ function M.open(session)
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",
     message = ("the server did not start SFTP within %g s"):format(seconds or 0),
-  }, start, session, ch)
+  }, start, ch)
   if not ok then
     session:_close_channel(ch)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)
   end
-  return setmetatable({ session = session, ch = ch, core = result, name = session.name, offers = result:offers() }, sftp_mt)
+  local self = { session = session, ch = ch, core = result, name = session.name, offers = result:offers() }
+  return setmetatable(self, sftp_mt)
 end
 
 local shared = setmetatable({}, { __mode = "k" }) -- session -> { sftp=, opening= event }
@@ -117,10 +118,11 @@ function sftp_mt:__tostring() return ("sshlua.Sftp: %s%s"):format(self.name, sel
 --- Calling ----------------------------------------------------------------------------------------------------------
 
 local words = {
-  opendir = "list", stat = "look at", lstat = "look at", setstat = "change", lsetstat = "change", mkdir = "make directory",
-  rmdir = "remove directory", realpath = "resolve", readlink = "read link", symlink = "make link", hardlink = "make link",
+  opendir = "list", readdir = "list", stat = "look at", lstat = "look at", setstat = "change", lsetstat = "change",
+  mkdir = "make directory", rmdir = "remove directory", realpath = "resolve", readlink = "read link",
+  symlink = "make link", hardlink = "make link", get = "read", put = "write",
   statvfs = "look at the file system of", expand_path = "expand", posix_rename = "rename", fsync = "sync",
-  home_directory = "find the home of", copy_data = "copy", readdir = "list", get = "read", put = "write", put_file = "write",
+  home_directory = "find the home of", copy_data = "copy",
 }
 
 --- Says what was tried on which path.

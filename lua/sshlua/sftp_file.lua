@@ -8,7 +8,8 @@ local M = {}
 --- draft-ietf-secsh-filexfer-02, 6.3: READ 1, WRITE 2, APPEND 4, CREAT 8, TRUNC 16, EXCL 32.
 local flags_of = { r = 1, w = 2 + 8 + 16, wx = 2 + 8 + 32, a = 2 + 4 + 8, ["r+"] = 1 + 2 }
 
---- A read that goes on doubles from the first to the last; from AHEAD on the next one is under way before it is asked for.
+--- A read that goes on doubles from the first to the last; from AHEAD on the next one is under way before it is asked
+--- for.
 local FIRST, AHEAD, LAST = 32768, 524288, 2097152
 
 ---@class sshlua.SftpFile
@@ -21,14 +22,17 @@ function M.open(sftp, path, how, mode, level)
   local flags = flags_of[how]
   if not flags then errors.usage(level + 1, "open: 'r', 'w', 'wx', 'a' or 'r+' expected, got %s", tostring(how)) end
   local handle = sftp:_await("open", path, nil, sftp.core, path, flags, mode and { mode = mode } or nil)
-  return setmetatable({ sftp = sftp, path = path, handle = handle, at = 0, step = FIRST, appends = how == "a" }, file_mt)
+  return setmetatable({ sftp = sftp, path = path, handle = handle, at = 0, step = FIRST }, file_mt)
 end
 
-function file_mt:__tostring() return ("sshlua.SftpFile: %s%s"):format(errors.excerpt(self.path), self.handle and "" or " (closed)") end
+function file_mt:__tostring()
+  return ("sshlua.SftpFile: %s%s"):format(errors.excerpt(self.path), self.handle and "" or " (closed)")
+end
 
 local function require_open(self)
   if not self.handle then
-    errors.raise({ kind = "closed", host = self.sftp.name, message = "the file was closed: " .. errors.excerpt(self.path) })
+    local message = "the file was closed: " .. errors.excerpt(self.path)
+    errors.raise({ kind = "closed", host = self.sftp.name, message = message })
   end
 end
 
@@ -64,7 +68,8 @@ end
 
 local function next_bytes(self)
   require_open(self)
-  local at, slot, bytes = self.at, self.ahead, nil
+  local at, slot = self.at, self.ahead
+  local bytes
   self.ahead = nil
   if slot and slot.at == at then
     bytes = self.sftp:_await("read", self.path, nil, slot)
@@ -193,10 +198,11 @@ end
 ---@field from? integer offset in the source
 ---@field to? integer offset in the target
 ---@field length? integer get: bytes; default to the end
----@field block? integer bytes of one block, default 1 MiB
----@field blocks? integer how many, default 5
+---@field block? integer bytes of one block, default 512 KiB
+---@field blocks? integer how many, default 8
 
---- Copies into an open local file without a pass through Lua. Returns the bytes, and whether the end of this file was met.
+--- Copies into an open local file without a pass through Lua. Returns the bytes, and whether the end of this file was
+--- met.
 ---@param file sshlua.core.File
 ---@param opts? sshlua.SftpTransfer
 ---@return integer bytes, boolean ended

@@ -77,8 +77,8 @@ local function list(self, path)
   return entries, refused
 end
 
---- The entries of a directory, sorted by name, without "." and "..". Names that cannot be part of a path ("", or with "/"
---- or NUL) are left out; the second result says how many.
+--- The entries of a directory, sorted by name, without "." and "..". Names that cannot be part of a path ("", or with
+--- "/" or NUL) are left out; the second result says how many.
 ---@param path string
 ---@return sshlua.SftpEntry[] entries, integer refused
 function Sftp:list(path)
@@ -96,8 +96,9 @@ local walk_options = { depth = "count", on_error = "function" }
 
 --- for path, entry in sftp:walk(top): everything below `top`, a directory before what is in it. Links are not followed.
 ---@param top string
----@param opts? { depth?: integer, on_error?: fun(err: sshlua.Error, path: string) } depth: levels, default 64, deeper ones
---- are an error; on_error: directories that cannot be listed are told to it and left out
+--- depth: so many levels only; without it more than 64 are an error. on_error: directories that cannot be listed are
+--- told to it and left out.
+---@param opts? { depth?: integer, on_error?: fun(err: sshlua.Error, path: string) }
 ---@return fun(): string?, sshlua.SftpEntry?
 function Sftp:walk(top, opts)
   check_path(top, 2)
@@ -177,7 +178,9 @@ local function expand_pattern(self, base, components, at, found)
     error(entries, 0)
   end
   for _, entry in ipairs(entries) do
-    if matches(pattern, components[at], entry.name) then expand(self, join(base, entry.name), components, at + 1, found) end
+    if matches(pattern, components[at], entry.name) then
+      expand(self, join(base, entry.name), components, at + 1, found)
+    end
   end
 end
 
@@ -202,8 +205,8 @@ function expand(self, base, components, at, found)
   end
 end
 
---- Paths that match: * and ? and [abc] [a-z] [!a] within one name; a leading dot only where the pattern has one. Sorted;
---- none is an empty list.
+--- Paths that match: * and ? and [abc] [a-z] [!a] within one name; a leading dot only where the pattern has one.
+--- Sorted; none is an empty list.
 ---@param pattern string
 ---@return string[]
 function Sftp:glob(pattern)
@@ -255,8 +258,8 @@ math.randomseed(os.time())
 local function temporary_name(path)
   temporary = temporary + 1
   local name = path:match("[^/]*$")
-  return ("%s.%s.sshlua-%x%04x%x"):format(path:sub(1, #path - #name), name:sub(1, 200), os.time(), math.random(0, 65535),
-    temporary)
+  local directory = path:sub(1, #path - #name)
+  return ("%s.%s.sshlua-%x%04x%x"):format(directory, name:sub(1, 200), os.time(), math.random(0, 65535), temporary)
 end
 
 local function existing_mode(self, path)
@@ -276,12 +279,12 @@ end
 
 local write_options = { mode = "number", sync = "boolean" }
 
---- Writes a file that appears whole under its name or not at all: to a temporary name beside it, synced to disk, renamed.
---- A link at that place is replaced by the file.
+--- Writes a file that appears whole under its name or not at all: to a temporary name beside it, synced to disk,
+--- renamed. A link at that place is replaced by the file.
+--- mode: default that of the file it replaces. sync: default true, where the server offers it.
 ---@param path string
 ---@param data string
----@param opts? { mode?: integer, sync?: boolean } mode: default that of the file it replaces; sync: default true, where the
---- server offers it
+---@param opts? { mode?: integer, sync?: boolean }
 function Sftp:write_file(path, data, opts)
   check_path(path, 2)
   if type(data) ~= "string" then errors.usage(2, "string expected, got %s", type(data)) end

@@ -1,4 +1,5 @@
-/* The SFTP protocol engine against a peer that keeps the rules: order, pieces, limits, ghosts, output. */
+/* The SFTP protocol engine against a peer that keeps the rules: order, pieces, limits, ghosts,
+ * output. */
 #include "check.h"
 #include "sftp_peer.h"
 
@@ -18,7 +19,8 @@ static void test_greeting(void) {
   CHECK(p.failed == 1);
 }
 
-static void limits_case(uint64_t packet, uint64_t read, uint64_t write, uint32_t want_read, uint32_t want_write) {
+static void limits_case(uint64_t packet, uint64_t read, uint64_t write, uint32_t want_read,
+                        uint32_t want_write) {
   peer p;
   peer_start(&p);
   peer_version(&p, 3, "limits@openssh.com");
@@ -64,7 +66,8 @@ static void test_pieces(void) {
     peer_string(&p, SL_FXP_DATA, a.r.id, "0123456789012345678901234567890123456789", 40);
     peer_string(&p, SL_FXP_HANDLE, b.r.id, "\0\1\2\3", 4);
     CHECK(peer_flush(&p, piece));
-    CHECK(a.heard == 1 && a.type == SL_FXP_DATA && a.len == 40 && memcmp(a.data + 30, "0123456789", 11) == 0);
+    CHECK(a.heard == 1 && a.type == SL_FXP_DATA && a.len == 40 &&
+          memcmp(a.data + 30, "0123456789", 11) == 0);
     CHECK(b.heard == 1 && b.text_len == 4 && memcmp(b.text, "\0\1\2\3", 4) == 0);
     CHECK(c.heard == 1 && c.status == 2 && c.text_len == 5);
     CHECK(p.c.in_flight == 0);
@@ -128,7 +131,8 @@ static void test_ghosts(void) {
   peer_string(&p, SL_FXP_HANDLE, id, "abc", 3);
   CHECK(peer_flush(&p, 100) && a.heard == 0);
   const unsigned char *bytes;
-  CHECK(sl_sftp_output(&p.c, &bytes) == 16 && bytes[4] == SL_FXP_CLOSE && memcmp(bytes + 13, "abc", 3) == 0);
+  CHECK(sl_sftp_output(&p.c, &bytes) == 16 && bytes[4] == SL_FXP_CLOSE &&
+        memcmp(bytes + 13, "abc", 3) == 0);
   peer_stop(&p);
 }
 
@@ -138,7 +142,9 @@ typedef struct lump {
   unsigned char bytes[3000];
   int sent;
 } lump;
-static void count_sent(sl_sftp_segment *s) { ((lump *)s)->sent++; }
+static void count_sent(sl_sftp_segment *s) {
+  ((lump *)s)->sent++;
+}
 
 static void test_segments(void) {
   peer p;

@@ -1,16 +1,19 @@
-/* The SFTP protocol engine against a peer that lies: each lie ends the client with a named error, each requester hears
-   of it once, and nothing is written where it must not be. */
+/* The SFTP protocol engine against a peer that lies: each lie ends the client with a named error,
+   each requester hears of it once, and nothing is written where it must not be. */
 #include "check.h"
 #include "sftp_peer.h"
 
 static bool ends_with(peer *p, const char *kind, const char *words) {
-  bool good = CHECK(p->c.err.kind && strcmp(p->c.err.kind, kind) == 0) && CHECK(strstr(p->c.err.message, words)) &&
-              CHECK(p->failed == 1) && CHECK(p->c.in_flight == 0);
+  bool good = CHECK(p->c.err.kind && strcmp(p->c.err.kind, kind) == 0) &&
+              CHECK(strstr(p->c.err.message, words)) && CHECK(p->failed == 1) &&
+              CHECK(p->c.in_flight == 0);
   if (!good) printf("# %s: %s\n", p->c.err.kind ? p->c.err.kind : "-", p->c.err.message);
   return good;
 }
 
-static void raw(peer *p, const char *bytes, size_t len) { (void)sl_buf_append(&p->wire, bytes, len); }
+static void raw(peer *p, const char *bytes, size_t len) {
+  (void)sl_buf_append(&p->wire, bytes, len);
+}
 
 /* What comes before a version. */
 static void test_greetings(void) {
@@ -19,15 +22,19 @@ static void test_greetings(void) {
     size_t len;
     const char *words;
   } cases[] = {
-      {"text of start-up files is named", "Welcome to web7\n", 16, "text in place of SFTP: Welcome to web7"},
+      {"text of start-up files is named", "Welcome to web7\n", 16,
+       "text in place of SFTP: Welcome to web7"},
       {"a length beyond all bounds", "\0\4\0\1\2\0\0\0\3", 9, "impossible length"},
       {"a length of nothing", "\0\0\0\0\2\0\0\0\3", 9, "impossible length"},
       {"a length shorter than a head", "\0\0\0\4\2\0\0\0", 8, "impossible length"},
       {"version 2", "\0\0\0\5\2\0\0\0\2", 9, "version 2"},
       {"version 2^32 - 1", "\0\0\0\5\2\377\377\377\377", 9, "version 4294967295"},
-      {"a status before the version", "\0\0\0\21\145\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0", 21, "before its version"},
-      {"an extension that is cut short", "\0\0\0\11\2\0\0\0\3\0\0\0\1", 13, "extension that is cut short"},
-      {"an extension longer than its packet", "\0\0\0\12\2\0\0\0\3\177\377\377\377a", 14, "extension that is cut"},
+      {"a status before the version", "\0\0\0\21\145\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0", 21,
+       "before its version"},
+      {"an extension that is cut short", "\0\0\0\11\2\0\0\0\3\0\0\0\1", 13,
+       "extension that is cut short"},
+      {"an extension longer than its packet", "\0\0\0\12\2\0\0\0\3\177\377\377\377a", 14,
+       "extension that is cut"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (size_t piece = 1; piece < 30; piece += 7) {
@@ -196,8 +203,8 @@ static void test_after(void) {
   peer_stop(&p);
 }
 
-/* Streams of honest replies with bytes changed at random: whatever happens, everybody hears once, and a sanitizer has
-   nothing to say. The same in every run. */
+/* Streams of honest replies with bytes changed at random: whatever happens, everybody hears once,
+   and a sanitizer has nothing to say. The same in every run. */
 static uint32_t seed = 1;
 static uint32_t dice(uint32_t n) {
   seed = seed * 1664525 + 1013904223;
@@ -217,7 +224,8 @@ static void random_stream(void) {
   uint32_t ids[6];
   for (int i = 0; i < 6; i++) ids[i] = a[i].r.id;
   if (dice(4) == 0) sl_sftp_forget(&p.c, &a[dice(6)].r);
-  for (int i = 0; i < 3; i++) peer_string(&p, SL_FXP_DATA, ids[i], "01234567890123456789", 1 + dice(20));
+  for (int i = 0; i < 3; i++)
+    peer_string(&p, SL_FXP_DATA, ids[i], "01234567890123456789", 1 + dice(20));
   peer_string(&p, SL_FXP_HANDLE, ids[3], "handle", 6);
   sl_sftp_writer w = peer_begin(&p, SL_FXP_NAME, ids[4]);
   sl_sftp_put_u32(&w, 1);
@@ -228,7 +236,8 @@ static void random_stream(void) {
   peer_status(&p, ids[5], dice(9));
   uint32_t changes = dice(4);
   for (uint32_t i = 0; i < changes; i++)
-    sl_buf_head(&p.wire)[dice((uint32_t)sl_buf_len(&p.wire))] = (char)(dice(2) ? dice(256) : dice(3));
+    sl_buf_head(&p.wire)[dice((uint32_t)sl_buf_len(&p.wire))] =
+        (char)(dice(2) ? dice(256) : dice(3));
   bool good = peer_flush(&p, 1 + dice(64));
   if (changes == 0 && !good) CHECK(!"an honest stream was refused");
   bool forgotten[6];

@@ -1,8 +1,10 @@
-/* A scripted SFTP server for C tests: makes packets, cuts them into pieces, keeps what requesters heard. */
+/* A scripted SFTP server for C tests: makes packets, cuts them into pieces, keeps what requesters
+ * heard. */
 #ifndef SL_SFTP_PEER_H
 #define SL_SFTP_PEER_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "sftp/client.h"
 
@@ -23,9 +25,15 @@ typedef struct asker {
   unsigned char data[1000];
 } asker;
 
-static inline void peer_ready(sl_sftp_client *c) { ((peer *)c)->ready++; }
-static inline void peer_failed(sl_sftp_client *c) { ((peer *)c)->failed++; }
-static inline void peer_woken(sl_sftp_client *c) { ((peer *)c)->woken++; }
+static inline void peer_ready(sl_sftp_client *c) {
+  ((peer *)c)->ready++;
+}
+static inline void peer_failed(sl_sftp_client *c) {
+  ((peer *)c)->failed++;
+}
+static inline void peer_woken(sl_sftp_client *c) {
+  ((peer *)c)->woken++;
+}
 static const sl_sftp_hooks peer_hooks = {peer_ready, peer_failed, peer_woken};
 
 static inline void asker_done(sl_sftp_request *r, const sl_sftp_reply *reply) {
@@ -69,7 +77,8 @@ static inline void peer_version(peer *p, uint32_t version, const char *ext) {
   sl_sftp_end(&w);
 }
 
-/* Sends what there is in pieces of that size; each piece in memory of its own, so that a sanitizer sees more. */
+/* Sends what there is in pieces of that size; each piece in memory of its own, so that a sanitizer
+ * sees more. */
 static inline bool peer_flush(peer *p, size_t piece) {
   bool good = true;
   while (sl_buf_len(&p->wire)) {
@@ -125,7 +134,8 @@ static inline uint32_t ask_read(peer *p, asker *a, uint32_t room) {
   a->r.done = asker_done;
   a->r.data = a->data;
   a->r.room = room;
-  return sl_sftp_read(&p->c, &a->r, (sl_span){(const unsigned char *)"h", 1}, 0, &err) ? a->r.id : 0;
+  return sl_sftp_read(&p->c, &a->r, (sl_span){(const unsigned char *)"h", 1}, 0, &err) ? a->r.id
+                                                                                       : 0;
 }
 
 #endif

@@ -6,7 +6,9 @@
 
 #include "loop/fs.h"
 
-/* --- judging ----------------------------------------------------------------------------------------------- */
+/* --- judging
+ * -----------------------------------------------------------------------------------------------
+ */
 
 enum { STATVFS_FIELDS = 11, EMPTY_NAMES_MAX = 100 };
 
@@ -22,7 +24,9 @@ static bool keep(sl_sftp_call *x, const void *bytes, size_t len) {
 }
 
 /* Each returns false when the reply is not what it should be. */
-static bool take_attrs(sl_sftp_call *x, sl_reader r) { return sl_sftp_get_attrs(&r, &x->attrs); }
+static bool take_attrs(sl_sftp_call *x, sl_reader r) {
+  return sl_sftp_get_attrs(&r, &x->attrs);
+}
 
 static bool take_name(sl_sftp_call *x, sl_reader r) {
   sl_sftp_name n;
@@ -67,11 +71,15 @@ static bool is_list(sl_span list) {
 static bool take_owners(sl_sftp_call *x, sl_reader r) {
   sl_reader whole = r;
   sl_span users, groups;
-  if (!sl_get_string(&r, &users) || !sl_get_string(&r, &groups) || !is_list(users) || !is_list(groups)) return false;
+  if (!sl_get_string(&r, &users) || !sl_get_string(&r, &groups) || !is_list(users) ||
+      !is_list(groups))
+    return false;
   return keep(x, whole.p, sl_reader_left(&whole));
 }
 
-/* --- pushing ----------------------------------------------------------------------------------------------- */
+/* --- pushing
+ * -----------------------------------------------------------------------------------------------
+ */
 
 void sl_sftp_push_attrs(lua_State *L, const sl_sftp_attrs *a) {
   lua_createtable(L, 0, 8);
@@ -114,8 +122,9 @@ static int push_handle(sl_op *op, lua_State *L) {
 }
 
 static int push_statvfs(sl_op *op, lua_State *L) {
-  static const char *const fields[STATVFS_FIELDS] = {"bsize", "frsize", "blocks", "bfree", "bavail", "files",
-                                                     "ffree", "favail", "fsid",   "flag",  "namemax"};
+  static const char *const fields[STATVFS_FIELDS] = {"bsize",  "frsize", "blocks", "bfree",
+                                                     "bavail", "files",  "ffree",  "favail",
+                                                     "fsid",   "flag",   "namemax"};
   const sl_sftp_call *x = (sl_sftp_call *)op;
   sl_reader r = sl_reader_of(x->bytes, x->len);
   uint64_t v = 0;
@@ -145,7 +154,8 @@ static int push_owners(sl_op *op, lua_State *L) {
   return 2;
 }
 
-/* The entries, and how many names were left out because no path can be made of them. nil at the end. */
+/* The entries, and how many names were left out because no path can be made of them. nil at the
+ * end. */
 static int push_names(sl_op *op, lua_State *L) {
   const sl_sftp_call *x = (sl_sftp_call *)op;
   sl_reader r = sl_reader_of(x->bytes, x->len);
@@ -172,7 +182,9 @@ static int push_names(sl_op *op, lua_State *L) {
   return 2;
 }
 
-/* --- life -------------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool call_cancel(sl_op *op) {
   sl_sftp_call *x = (sl_sftp_call *)op;
@@ -191,18 +203,29 @@ static const struct {
   sl_op_kind kind;
   sl_sftp_expects expects;
 } answers[] = {
-    [SL_ANSWER_NONE] = {{"sftp.call", .push = push_none, .cancel = call_cancel, .clean = call_clean}, SL_WANT_STATUS},
-    [SL_ANSWER_ATTRS] = {{"sftp.attrs", .push = push_attrs, .cancel = call_cancel, .clean = call_clean}, SL_WANT_ATTRS},
-    [SL_ANSWER_NAME] = {{"sftp.name", .push = push_name, .cancel = call_cancel, .clean = call_clean}, SL_WANT_NAME},
-    [SL_ANSWER_HANDLE] = {{"sftp.open", .push = push_handle, .cancel = call_cancel, .clean = call_clean},
+    [SL_ANSWER_NONE] = {{"sftp.call", .push = push_none, .cancel = call_cancel,
+                         .clean = call_clean},
+                        SL_WANT_STATUS},
+    [SL_ANSWER_ATTRS] = {{"sftp.attrs", .push = push_attrs, .cancel = call_cancel,
+                          .clean = call_clean},
+                         SL_WANT_ATTRS},
+    [SL_ANSWER_NAME] = {{"sftp.name", .push = push_name, .cancel = call_cancel,
+                         .clean = call_clean},
+                        SL_WANT_NAME},
+    [SL_ANSWER_HANDLE] = {{"sftp.open", .push = push_handle, .cancel = call_cancel,
+                           .clean = call_clean},
                           SL_WANT_HANDLE},
-    [SL_ANSWER_STATVFS] = {{"sftp.statvfs", .push = push_statvfs, .cancel = call_cancel, .clean = call_clean},
+    [SL_ANSWER_STATVFS] = {{"sftp.statvfs", .push = push_statvfs, .cancel = call_cancel,
+                            .clean = call_clean},
                            SL_WANT_EXTENDED},
-    [SL_ANSWER_OWNERS] = {{"sftp.owners", .push = push_owners, .cancel = call_cancel, .clean = call_clean},
+    [SL_ANSWER_OWNERS] = {{"sftp.owners", .push = push_owners, .cancel = call_cancel,
+                           .clean = call_clean},
                           SL_WANT_EXTENDED},
-    [SL_ANSWER_NAMES] = {{"sftp.readdir", .push = push_names, .cancel = call_cancel, .clean = call_clean},
+    [SL_ANSWER_NAMES] = {{"sftp.readdir", .push = push_names, .cancel = call_cancel,
+                          .clean = call_clean},
                          SL_WANT_NAME},
-    [SL_ANSWER_CLOSED] = {{"sftp.close", .push = push_none, .cancel = call_cancel, .clean = call_clean},
+    [SL_ANSWER_CLOSED] = {{"sftp.close", .push = push_none, .cancel = call_cancel,
+                           .clean = call_clean},
                           SL_WANT_STATUS},
 };
 
@@ -276,7 +299,8 @@ int sl_sftp_call_send(lua_State *L, sl_sftp_call *x, sl_sftp_writer *w, int done
   return 1;
 }
 
-/* --- arguments --------------------------------------------------------------------------------------------- */
+/* --- arguments
+ * --------------------------------------------------------------------------------------------- */
 
 enum { PATH_BYTES_MAX = 65536 };
 
@@ -301,9 +325,11 @@ static bool number_field(lua_State *L, int idx, const char *field, lua_Number ma
   return true;
 }
 
-static bool pair(lua_State *L, int idx, const char *one, const char *other, uint32_t *a, uint32_t *b) {
+static bool pair(lua_State *L, int idx, const char *one, const char *other, uint32_t *a,
+                 uint32_t *b) {
   uint64_t x = 0, y = 0;
-  bool first = number_field(L, idx, one, 4294967295.0, &x), second = number_field(L, idx, other, 4294967295.0, &y);
+  bool first = number_field(L, idx, one, 4294967295.0, &x),
+       second = number_field(L, idx, other, 4294967295.0, &y);
   if (first != second) luaL_error(L, "attributes '%s' and '%s' are set together", one, other);
   *a = (uint32_t)x;
   *b = (uint32_t)y;

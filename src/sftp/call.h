@@ -1,5 +1,6 @@
-/* One request of Lua and its answer: asked by a verb, judged when the reply comes, pushed when it is delivered. A
-   cancelled call is released at once; the client keeps a ghost. Knows replies; must not know which request it was. */
+/* One request of Lua and its answer: asked by a verb, judged when the reply comes, pushed when it
+   is delivered. A cancelled call is released at once; the client keeps a ghost. Knows replies; must
+   not know which request it was. */
 #ifndef SL_SFTP_CALL_H
 #define SL_SFTP_CALL_H
 
@@ -28,8 +29,8 @@ typedef enum sl_sftp_answer {
   SL_ANSWER_CLOSED
 } sl_sftp_answer;
 
-/* Makes the operation and begins its packet; raises when the function at done_idx is none. For requests of a handle,
-   argument 1 is one, otherwise a session. */
+/* Makes the operation and begins its packet; raises when the function at done_idx is none. For
+   requests of a handle, argument 1 is one, otherwise a session. */
 sl_sftp_call *sl_sftp_call_new(lua_State *L, sl_sftp_answer answer, int done_idx, bool of_handle);
 sl_sftp_writer sl_sftp_call_begin(sl_sftp_call *x, sl_sftp_type type);
 sl_sftp_writer sl_sftp_call_begin_extended(sl_sftp_call *x, sl_sftp_ext ext);

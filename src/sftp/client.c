@@ -6,7 +6,8 @@
 
 #include "sftp/client_in.h"
 
-/* --- the table --------------------------------------------------------------------------------------------- */
+/* --- the table
+ * --------------------------------------------------------------------------------------------- */
 
 enum { NO_SLOT = 0xffffffffu, SLOTS_FIRST = 64, SLOTS_MAX = 65536 };
 
@@ -61,7 +62,8 @@ static int why_not(const sl_sftp_client *c, sl_err *err) {
     return -1;
   }
   if (c->in_flight >= SL_SFTP_IN_FLIGHT_MAX)
-    return sl_err_set(err, SL_LIMIT, NULL, 0, "more than %d requests to the SFTP server are under way",
+    return sl_err_set(err, SL_LIMIT, NULL, 0,
+                      "more than %d requests to the SFTP server are under way",
                       SL_SFTP_IN_FLIGHT_MAX);
   return sl_err_set(err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
 }
@@ -80,7 +82,8 @@ static sl_sftp_slot *enter(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_expect
   return s;
 }
 
-uint32_t sl_sftp_take_id(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_expects expects, sl_err *err) {
+uint32_t sl_sftp_take_id(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_expects expects,
+                         sl_err *err) {
   sl_sftp_slot *s = enter(c, r, expects);
   if (s) return s->id;
   why_not(c, err);
@@ -98,7 +101,9 @@ void sl_sftp_forget(sl_sftp_client *c, sl_sftp_request *r) {
   r->id = 0;
 }
 
-/* --- output ------------------------------------------------------------------------------------------------ */
+/* --- output
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void append_segment(sl_sftp_client *c, sl_sftp_segment *s) {
   s->next = NULL;
@@ -173,7 +178,8 @@ size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_
   while (*link && *link != s) link = &(*link)->next;
   if (!*link) return full;
   size_t gone = full - s->len, keep = 0;
-  /* What stands first may have been promised already, up to a packet of the channel: the SFTP packet after it stays. */
+  /* What stands first may have been promised already, up to a packet of the channel: the SFTP
+   * packet after it stays. */
   if (s == c->out) keep = (gone + SL_SFTP_IO_SMALL + stride - 1) / stride * stride;
   if (keep > full) keep = full;
   sl_sftp_segment *copy = calloc(1, sizeof *copy);
@@ -190,9 +196,12 @@ size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_
   return keep > gone ? keep : gone;
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------ */
+/* --- asking
+ * ------------------------------------------------------------------------------------------------
+ */
 
-sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type type, sl_sftp_expects expects) {
+sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type type,
+                           sl_sftp_expects expects) {
   sl_sftp_slot *s = enter(c, r, expects);
   sl_buf *out = s ? own_bytes(c) : NULL;
   if (!out) {
@@ -202,7 +211,8 @@ sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type t
   return sl_sftp_begin(out, type, s->id);
 }
 
-sl_sftp_writer sl_sftp_ask_extended(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_ext ext, sl_sftp_expects expects) {
+sl_sftp_writer sl_sftp_ask_extended(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_ext ext,
+                                    sl_sftp_expects expects) {
   sl_sftp_writer w = sl_sftp_ask(c, r, SL_FXP_EXTENDED, expects);
   const char *name = sl_sftp_ext_name(ext);
   sl_sftp_put_string(&w, name, strlen(name));
@@ -222,7 +232,8 @@ bool sl_sftp_send(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_writer *w, sl_e
   return false;
 }
 
-bool sl_sftp_read(sl_sftp_client *c, sl_sftp_request *r, sl_span handle, uint64_t offset, sl_err *err) {
+bool sl_sftp_read(sl_sftp_client *c, sl_sftp_request *r, sl_span handle, uint64_t offset,
+                  sl_err *err) {
   sl_sftp_writer w = sl_sftp_ask(c, r, SL_FXP_READ, SL_WANT_DATA);
   sl_sftp_put_string(&w, handle.p, handle.n);
   sl_sftp_put_u64(&w, offset);
@@ -246,7 +257,9 @@ void sl_sftp_close_handle(sl_sftp_client *c, sl_span handle) {
     sl_sftp_free_slot(c, s);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------------
+ */
 
 bool sl_sftp_client_init(sl_sftp_client *c, const sl_sftp_hooks *hooks) {
   memset(c, 0, sizeof *c);
@@ -256,7 +269,8 @@ bool sl_sftp_client_init(sl_sftp_client *c, const sl_sftp_hooks *hooks) {
   c->read_max = c->write_max = SL_SFTP_IO_SMALL;
   sl_buf *out = own_bytes(c);
   if (!out) return false;
-  sl_sftp_writer w = sl_sftp_begin(out, SL_FXP_INIT, SL_SFTP_VERSION); /* the version stands where the id does */
+  sl_sftp_writer w =
+      sl_sftp_begin(out, SL_FXP_INIT, SL_SFTP_VERSION); /* the version stands where the id does */
   return sl_sftp_end(&w);
 }
 

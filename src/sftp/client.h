@@ -1,10 +1,10 @@
-/* The protocol engine of an SFTP client: bytes in, bytes out, and a table of requests in flight. Any number of requests
-   of any files may be under way; replies come in any order. What the server says is checked before a requester hears of
-   it, and what breaks the rules ends the client with an error that names it. Knows packets; must not know channels,
-   libssh2, Lua. See docs/sftp.md.
+/* The protocol engine of an SFTP client: bytes in, bytes out, and a table of requests in flight.
+   Any number of requests of any files may be under way; replies come in any order. What the server
+   says is checked before a requester hears of it, and what breaks the rules ends the client with an
+   error that names it. Knows packets; must not know channels, libssh2, Lua. See docs/sftp.md.
 
-   A requester embeds sl_sftp_request, which must stay where it is until `done` or sl_sftp_forget. `done` may ask for
-   more, forget others and fail the client; it must not free the client. */
+   A requester embeds sl_sftp_request, which must stay where it is until `done` or sl_sftp_forget.
+   `done` may ask for more, forget others and fail the client; it must not free the client. */
 #ifndef SL_SFTP_CLIENT_H
 #define SL_SFTP_CLIENT_H
 
@@ -17,7 +17,8 @@ typedef struct sl_sftp_segment sl_sftp_segment;
 
 /* What may answer a request besides STATUS. */
 typedef enum sl_sftp_expects {
-  SL_WANT_STATUS, /* nothing else; every other kind of reply is better than STATUS OK, which is then a lie */
+  SL_WANT_STATUS, /* nothing else; every other kind of reply is better than STATUS OK, which is then
+                     a lie */
   SL_WANT_HANDLE,
   SL_WANT_DATA,
   SL_WANT_NAME,
@@ -34,8 +35,9 @@ typedef struct sl_sftp_reply {
 } sl_sftp_reply;
 
 struct sl_sftp_request {
-  void (*done)(sl_sftp_request *r, const sl_sftp_reply *reply); /* reply NULL: the client has failed, see its err */
-  unsigned char *data; /* SL_WANT_DATA: where the bytes go, room for `room` */
+  void (*done)(sl_sftp_request *r,
+               const sl_sftp_reply *reply); /* reply NULL: the client has failed, see its err */
+  unsigned char *data;                      /* SL_WANT_DATA: where the bytes go, room for `room` */
   uint32_t room;
   uint32_t id; /* 0: not in flight */
 };
@@ -45,8 +47,9 @@ struct sl_sftp_segment {
   sl_sftp_segment *next;
   const unsigned char *data;
   size_t len;
-  void (*sent)(sl_sftp_segment *s); /* all bytes are taken, or the client has failed: the memory is free again */
-  sl_buf own;                       /* for the client's own segments */
+  void (*sent)(sl_sftp_segment *
+                   s); /* all bytes are taken, or the client has failed: the memory is free again */
+  sl_buf own;          /* for the client's own segments */
 };
 
 typedef struct sl_sftp_hooks {
@@ -102,20 +105,25 @@ void sl_sftp_took(sl_sftp_client *c, size_t len);
 void sl_sftp_fail(sl_sftp_client *c, const sl_err *why); /* the first reason stays */
 void sl_sftp_lie(sl_sftp_client *c, const char *what);   /* fails it with kind protocol */
 
-/* Asking: begin, put arguments, send. send returns false and fills *err, and `done` is not called, when the client has
-   failed, too much is in flight, or the packet is too long. */
-sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type type, sl_sftp_expects expects);
-sl_sftp_writer sl_sftp_ask_extended(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_ext ext, sl_sftp_expects expects);
+/* Asking: begin, put arguments, send. send returns false and fills *err, and `done` is not called,
+   when the client has failed, too much is in flight, or the packet is too long. */
+sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type type,
+                           sl_sftp_expects expects);
+sl_sftp_writer sl_sftp_ask_extended(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_ext ext,
+                                    sl_sftp_expects expects);
 bool sl_sftp_send(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_writer *w, sl_err *err);
 
 /* Asks for `r->room` bytes into r->data. */
-bool sl_sftp_read(sl_sftp_client *c, sl_sftp_request *r, sl_span handle, uint64_t offset, sl_err *err);
+bool sl_sftp_read(sl_sftp_client *c, sl_sftp_request *r, sl_span handle, uint64_t offset,
+                  sl_err *err);
 
 /* For packets that the caller makes itself and sends as a segment: the id, or 0 (then *err). */
-uint32_t sl_sftp_take_id(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_expects expects, sl_err *err);
+uint32_t sl_sftp_take_id(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_expects expects,
+                         sl_err *err);
 void sl_sftp_send_segment(sl_sftp_client *c, sl_sftp_segment *s);
-/* Takes a segment back: what has begun to go out is copied, up to the next multiple of `stride` (the length of a packet)
-   plus `taken`; returns how many of its bytes will have been sent. The rest must be unasked. */
+/* Takes a segment back: what has begun to go out is copied, up to the next multiple of `stride`
+   (the length of a packet) plus `taken`; returns how many of its bytes will have been sent. The
+   rest must be unasked. */
 size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_t stride);
 
 /* Nobody waits for the reply any more. A handle that comes with it is closed. */

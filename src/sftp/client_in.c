@@ -1,5 +1,6 @@
-/* What the server sends: packets are taken apart as they come. The payload of a DATA reply goes straight to the
-   requester's buffer; everything else is small and is looked at when it is complete. */
+/* What the server sends: packets are taken apart as they come. The payload of a DATA reply goes
+   straight to the requester's buffer; everything else is small and is looked at when it is
+   complete. */
 #include "sftp/client_in.h"
 
 #include <ctype.h>
@@ -7,7 +8,8 @@
 
 enum { LENGTH_FIELD = 4, HEAD = 9, DATA_HEAD = 13 };
 
-/* --- versions ---------------------------------------------------------------------------------------------- */
+/* --- versions
+ * ---------------------------------------------------------------------------------------------- */
 
 static void is_ready(sl_sftp_client *c) {
   c->ready = true;
@@ -53,7 +55,8 @@ static void on_version(sl_sftp_client *c, sl_reader r) {
   }
   if (!sl_get_u32(&r, &version) || version != SL_SFTP_VERSION) {
     sl_err why = {0};
-    sl_err_set(&why, SL_PROTOCOL, "SFTP", 0, "the server speaks version %u of SFTP, and not 3", version);
+    sl_err_set(&why, SL_PROTOCOL, "SFTP", 0, "the server speaks version %u of SFTP, and not 3",
+               version);
     sl_sftp_fail(c, &why);
     return;
   }
@@ -71,11 +74,14 @@ static void on_version(sl_sftp_client *c, sl_reader r) {
     is_ready(c);
 }
 
-/* --- replies ----------------------------------------------------------------------------------------------- */
+/* --- replies
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static const sl_sftp_type wanted_type[] = {
-    [SL_WANT_STATUS] = SL_FXP_STATUS, [SL_WANT_HANDLE] = SL_FXP_HANDLE, [SL_WANT_DATA] = SL_FXP_DATA,
-    [SL_WANT_NAME] = SL_FXP_NAME,     [SL_WANT_ATTRS] = SL_FXP_ATTRS,   [SL_WANT_EXTENDED] = SL_FXP_EXTENDED_REPLY,
+    [SL_WANT_STATUS] = SL_FXP_STATUS, [SL_WANT_HANDLE] = SL_FXP_HANDLE,
+    [SL_WANT_DATA] = SL_FXP_DATA,     [SL_WANT_NAME] = SL_FXP_NAME,
+    [SL_WANT_ATTRS] = SL_FXP_ATTRS,   [SL_WANT_EXTENDED] = SL_FXP_EXTENDED_REPLY,
 };
 
 /* Old servers leave the text out. */
@@ -90,7 +96,8 @@ static const char *read_status(sl_sftp_reply *reply, sl_sftp_expects expects) {
 
 static const char *read_handle(sl_sftp_reply *reply) {
   if (!sl_get_string(&reply->body, &reply->text)) return "a handle that is cut short";
-  if (reply->text.n == 0 || reply->text.n > SL_SFTP_HANDLE_MAX) return "a handle of impossible length";
+  if (reply->text.n == 0 || reply->text.n > SL_SFTP_HANDLE_MAX)
+    return "a handle of impossible length";
   return NULL;
 }
 
@@ -122,9 +129,11 @@ static void on_packet(sl_sftp_client *c, sl_sftp_type type, const unsigned char 
     deliver(c, s, &reply);
 }
 
-/* --- taking apart ------------------------------------------------------------------------------------------ */
+/* --- taking apart
+ * ------------------------------------------------------------------------------------------ */
 
-/* Start-up files of the account that print something are the usual reason for a first packet that makes no sense. */
+/* Start-up files of the account that print something are the usual reason for a first packet that
+ * makes no sense. */
 static void bad_length(sl_sftp_client *c, const unsigned char *more, size_t len) {
   sl_err why = {0};
   unsigned printable = 0;
@@ -134,8 +143,8 @@ static void bad_length(sl_sftp_client *c, const unsigned char *more, size_t len)
     return;
   }
   if (len > 60) len = 60;
-  sl_err_set(&why, SL_PROTOCOL, "SFTP", 0, "the server sent text in place of SFTP: %.4s%.*s", (const char *)c->head,
-             (int)len, (const char *)more);
+  sl_err_set(&why, SL_PROTOCOL, "SFTP", 0, "the server sent text in place of SFTP: %.4s%.*s",
+             (const char *)c->head, (int)len, (const char *)more);
   sl_sftp_fail(c, &why);
 }
 
@@ -171,7 +180,8 @@ static const char *judge_data(sl_sftp_client *c) {
   (void)sl_get_u32(&r, &c->data_len);
   if (c->data_len == 0) return "a piece of data without bytes";
   if (c->data_len > c->slot_in->room) return "more data than was asked for";
-  if (c->packet_len != DATA_HEAD - LENGTH_FIELD + c->data_len) return "data that does not fit its packet";
+  if (c->packet_len != DATA_HEAD - LENGTH_FIELD + c->data_len)
+    return "data that does not fit its packet";
   c->in_data = true;
   c->data_got = 0;
   return NULL;
@@ -183,7 +193,9 @@ static void next_packet(sl_sftp_client *c) {
   c->in_data = false;
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
 
 /* Each takes some of the bytes and returns how many. */
 static size_t take_head(sl_sftp_client *c, const unsigned char *p, size_t len, size_t want) {
@@ -211,7 +223,8 @@ static size_t take_body(sl_sftp_client *c, const unsigned char *p, size_t len) {
   const size_t in_head = HEAD - LENGTH_FIELD;
   size_t want = c->packet_len - in_head;
   sl_sftp_type type = c->head[LENGTH_FIELD];
-  if (sl_buf_len(&c->body) == 0 && !sl_buf_append(&c->body, c->head + LENGTH_FIELD + 1, in_head - 1)) {
+  if (sl_buf_len(&c->body) == 0 &&
+      !sl_buf_append(&c->body, c->head + LENGTH_FIELD + 1, in_head - 1)) {
     sl_err why = {0};
     sl_err_set(&why, SL_MEMORY, "ENOMEM", 0, "not enough memory");
     sl_sftp_fail(c, &why);
@@ -246,7 +259,8 @@ static size_t step(sl_sftp_client *c, const unsigned char *p, size_t len) {
     if (c->head_len < LENGTH_FIELD) return n;
     sl_reader r = sl_reader_of(c->head, LENGTH_FIELD);
     (void)sl_get_u32(&r, &c->packet_len);
-    if (c->packet_len < HEAD - LENGTH_FIELD || c->packet_len > SL_SFTP_PACKET_MAX) bad_length(c, p + n, len - n);
+    if (c->packet_len < HEAD - LENGTH_FIELD || c->packet_len > SL_SFTP_PACKET_MAX)
+      bad_length(c, p + n, len - n);
     return n;
   }
   if (c->head_len < HEAD) {
@@ -254,7 +268,8 @@ static size_t step(sl_sftp_client *c, const unsigned char *p, size_t len) {
     if (c->head_len < HEAD) return n;
     lie = judge_head(c);
     bool data = c->head[LENGTH_FIELD] == SL_FXP_DATA;
-    if (!lie && data && c->packet_len < DATA_HEAD - LENGTH_FIELD) lie = "data that does not fit its packet";
+    if (!lie && data && c->packet_len < DATA_HEAD - LENGTH_FIELD)
+      lie = "data that does not fit its packet";
     if (lie)
       sl_sftp_lie(c, lie);
     else if (c->packet_len == HEAD - LENGTH_FIELD)

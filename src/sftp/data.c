@@ -7,7 +7,9 @@
 
 enum { READ_MAX = 16 << 20, WRITE_AHEAD = 4 << 20 };
 
-/* --- read -------------------------------------------------------------------------------------------------- */
+/* --- read
+ * --------------------------------------------------------------------------------------------------
+ */
 
 typedef struct read_op {
   sl_op op;
@@ -45,7 +47,8 @@ static void read_clean(sl_op *op) {
 static const sl_op_kind read_kind = {
     .name = "sftp.read", .push = read_push, .cancel = read_cancel, .clean = read_clean};
 
-/* handle:read(max, offset, done): done(nil, bytes), fewer than max at the end of the file only; done(nil, nil) there. */
+/* handle:read(max, offset, done): done(nil, bytes), fewer than max at the end of the file only;
+ * done(nil, nil) there. */
 static int l_read(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   lua_Integer max = luaL_checkinteger(L, 2);
@@ -77,7 +80,9 @@ static int l_read(lua_State *L) {
   return 1;
 }
 
-/* --- write ------------------------------------------------------------------------------------------------- */
+/* --- write
+ * -------------------------------------------------------------------------------------------------
+ */
 
 typedef struct write_op write_op;
 
@@ -135,9 +140,11 @@ static void write_clean(sl_op *op) {
   sl_sftp_handle_unref(x->handle);
 }
 
-static const sl_op_kind write_kind = {.name = "sftp.write", .cancel = write_cancel, .clean = write_clean};
+static const sl_op_kind write_kind = {
+    .name = "sftp.write", .cancel = write_cancel, .clean = write_clean};
 
-/* handle:write(bytes, offset, done): done(nil) when the server has said that all of it is written. */
+/* handle:write(bytes, offset, done): done(nil) when the server has said that all of it is written.
+ */
 static int l_write(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   size_t len;
@@ -171,4 +178,6 @@ static int l_write(lua_State *L) {
 
 static const luaL_Reg data_verbs[] = {{"read", l_read}, {"write", l_write}, {NULL, NULL}};
 
-const luaL_Reg *sl_sftp_data_verbs(void) { return data_verbs; }
+const luaL_Reg *sl_sftp_data_verbs(void) {
+  return data_verbs;
+}

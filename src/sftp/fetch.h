@@ -1,5 +1,6 @@
-/* A piece of a remote file into memory: many READ requests in flight at once, short replies asked for again, and the end
-   of file found wherever it is, also when the file grows or shrinks meanwhile. Knows the client; must not know Lua. */
+/* A piece of a remote file into memory: many READ requests in flight at once, short replies asked
+   for again, and the end of file found wherever it is, also when the file grows or shrinks
+   meanwhile. Knows the client; must not know Lua. */
 #ifndef SL_SFTP_FETCH_H
 #define SL_SFTP_FETCH_H
 
@@ -25,7 +26,8 @@ struct sl_sftp_fetch {
   sl_sftp_part *parts; /* `size` of them, the owner's */
 };
 
-unsigned sl_sftp_fetch_parts(const sl_sftp_client *c, size_t len); /* how many parts that many bytes need */
+unsigned sl_sftp_fetch_parts(const sl_sftp_client *c,
+                             size_t len); /* how many parts that many bytes need */
 /* False: nothing is in flight, and err says why. */
 bool sl_sftp_fetch_start(sl_sftp_fetch *f);
 void sl_sftp_fetch_forget(sl_sftp_fetch *f); /* done will not be called; the memory is free */

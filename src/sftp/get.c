@@ -1,5 +1,6 @@
-/* A remote file into a local one, without Lua: blocks of about a megabyte are fetched side by side and written by the
-   thread pool. What counts as safe is what has been written without a gap before it. */
+/* A remote file into a local one, without Lua: blocks of half a megabyte are fetched side by side
+   and written by the thread pool. What counts as safe is what has been written without a gap before
+   it. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 #include "sftp/call.h"
 #include "sftp/fetch.h"
 
-enum { BLOCK_DEFAULT = 1 << 20, BLOCKS_DEFAULT = 5, BLOCKS_MAX = 64, BLOCK_MAX = 16 << 20 };
+enum { BLOCK_DEFAULT = 512 << 10, BLOCKS_DEFAULT = 8, BLOCKS_MAX = 64, BLOCK_MAX = 16 << 20 };
 
 typedef struct get_op get_op;
 
@@ -65,7 +66,8 @@ static void block_written(uv_fs_t *req);
 
 static void block_write(block *b) {
   get_op *x = b->owner;
-  uv_buf_t buf = uv_buf_init((char *)b->fetch.data + b->written, (unsigned)(b->fetch.good - b->written));
+  uv_buf_t buf =
+      uv_buf_init((char *)b->fetch.data + b->written, (unsigned)(b->fetch.good - b->written));
   sl_op_pin(&x->op);
   b->req.data = b;
   int64_t at = (int64_t)(x->to + (b->fetch.offset - x->from) + b->written);
@@ -130,8 +132,8 @@ static void block_fetched(sl_sftp_fetch *f) {
   get_go_on(x);
 }
 
-/* A block may have been written before an end in front of it was found (the file grew meanwhile): the caller cuts the
-   local file to the length it is told. */
+/* A block may have been written before an end in front of it was found (the file grew meanwhile):
+   the caller cuts the local file to the length it is told. */
 static void block_fetch(block *b) {
   get_op *x = b->owner;
   sl_sftp_fetch *f = &b->fetch;
@@ -190,7 +192,8 @@ static void get_clean(sl_op *op) {
   sl_sftp_handle_unref(x->handle);
 }
 
-static const sl_op_kind get_kind = {.name = "sftp.get", .push = get_push, .cancel = get_cancel, .clean = get_clean};
+static const sl_op_kind get_kind = {
+    .name = "sftp.get", .push = get_push, .cancel = get_cancel, .clean = get_clean};
 
 static bool make_blocks(get_op *x) {
   uint32_t step = x->handle->sftp->client.read_max;
@@ -210,8 +213,9 @@ static bool make_blocks(get_op *x) {
   return x->blocks != NULL;
 }
 
-/* handle:get(fd, opts, done): into the local descriptor, which is duplicated. opts: from, to (offsets), length (nil: to
-   the end), block and blocks (bytes in one, how many). done(nil, bytes, ended): `ended` when the end was met. */
+/* handle:get(fd, opts, done): into the local descriptor, which is duplicated. opts: from, to
+   (offsets), length (nil: to the end), block and blocks (bytes in one, how many). done(nil, bytes,
+   ended): `ended` when the end was met. */
 static int l_get(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   int fd = (int)luaL_checkinteger(L, 2);
@@ -220,8 +224,10 @@ static int l_get(lua_State *L) {
   lua_Integer block_len = sl_opt_integer(L, 3, "block", BLOCK_DEFAULT);
   lua_Integer blocks = sl_opt_integer(L, 3, "blocks", BLOCKS_DEFAULT);
   sl_check_done(L, 4);
-  luaL_argcheck(L, from >= 0 && to >= 0 && len >= -1 && from < 9e15 && to < 9e15 && len < 9e15, 3, "out of range");
-  luaL_argcheck(L, block_len > 0 && block_len <= BLOCK_MAX && blocks > 0 && blocks <= BLOCKS_MAX, 3, "out of range");
+  luaL_argcheck(L, from >= 0 && to >= 0 && len >= -1 && from < 9e15 && to < 9e15 && len < 9e15, 3,
+                "out of range");
+  luaL_argcheck(L, block_len > 0 && block_len <= BLOCK_MAX && blocks > 0 && blocks <= BLOCKS_MAX, 3,
+                "out of range");
   get_op *x = sl_op_new(h->sftp->loop, &get_kind, sizeof *x);
   if (!x) return luaL_error(L, "not enough memory");
   x->handle = h;
@@ -245,4 +251,6 @@ static int l_get(lua_State *L) {
 
 static const luaL_Reg get_verbs[] = {{"get", l_get}, {NULL, NULL}};
 
-const luaL_Reg *sl_sftp_get_verbs(void) { return get_verbs; }
+const luaL_Reg *sl_sftp_get_verbs(void) {
+  return get_verbs;
+}

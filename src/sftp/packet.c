@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* --- decoding ---------------------------------------------------------------------------------------------- */
+/* --- decoding
+ * ---------------------------------------------------------------------------------------------- */
 
 enum { ATTR_EXTENDED = 0x80000000u };
 
@@ -23,14 +24,16 @@ bool sl_sftp_get_attrs(sl_reader *r, sl_sftp_attrs *a) {
   if (flags & SL_ATTR_SIZE && !sl_get_u64(r, &a->size)) return false;
   if (flags & SL_ATTR_OWNER && !(sl_get_u32(r, &a->uid) && sl_get_u32(r, &a->gid))) return false;
   if (flags & SL_ATTR_MODE && !sl_get_u32(r, &a->mode)) return false;
-  if (flags & SL_ATTR_TIMES && !(sl_get_u32(r, &a->atime) && sl_get_u32(r, &a->mtime))) return false;
+  if (flags & SL_ATTR_TIMES && !(sl_get_u32(r, &a->atime) && sl_get_u32(r, &a->mtime)))
+    return false;
   if (flags & ATTR_EXTENDED && !skip_extended(r)) return false;
   a->flags = flags & (SL_ATTR_SIZE | SL_ATTR_OWNER | SL_ATTR_MODE | SL_ATTR_TIMES);
   return true;
 }
 
 bool sl_sftp_get_name(sl_reader *r, sl_sftp_name *n) {
-  return sl_get_string(r, &n->name) && sl_get_string(r, &n->text) && sl_sftp_get_attrs(r, &n->attrs);
+  return sl_get_string(r, &n->name) && sl_get_string(r, &n->text) &&
+         sl_sftp_get_attrs(r, &n->attrs);
 }
 
 bool sl_sftp_get_count(sl_reader *r, uint32_t *count) {
@@ -42,7 +45,8 @@ bool sl_sftp_name_is_safe(sl_span n) {
   return !memchr(n.p, '/', n.n) && !memchr(n.p, '\0', n.n);
 }
 
-/* --- encoding ---------------------------------------------------------------------------------------------- */
+/* --- encoding
+ * ---------------------------------------------------------------------------------------------- */
 
 static void put(sl_sftp_writer *w, const void *data, size_t len) {
   if (!w->failed && !sl_buf_append(w->out, data, len)) w->failed = true;
@@ -101,7 +105,8 @@ bool sl_sftp_end(sl_sftp_writer *w) {
   return true;
 }
 
-void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t offset, uint32_t len) {
+void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t offset,
+                        uint32_t len) {
   p = sl_put_u32(p, (uint32_t)(sl_sftp_write_head_len(handle.n) - 4) + len);
   *p++ = SL_FXP_WRITE;
   p = sl_put_u32(p, id);
@@ -111,22 +116,29 @@ void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t 
   sl_put_u32(p, len);
 }
 
-/* --- extensions -------------------------------------------------------------------------------------------- */
+/* --- extensions
+ * -------------------------------------------------------------------------------------------- */
 
 static const struct {
   const char *name, *version;
 } extensions[SL_EXT_COUNT] = {
-    {"posix-rename@openssh.com", "1"}, {"statvfs@openssh.com", "2"},
-    {"fstatvfs@openssh.com", "2"},     {"hardlink@openssh.com", "1"},
-    {"fsync@openssh.com", "1"},        {"lsetstat@openssh.com", "1"},
-    {"limits@openssh.com", "1"},       {"expand-path@openssh.com", "1"},
-    {"copy-data", "1"},                {"home-directory", "1"},
+    {"posix-rename@openssh.com", "1"},
+    {"statvfs@openssh.com", "2"},
+    {"fstatvfs@openssh.com", "2"},
+    {"hardlink@openssh.com", "1"},
+    {"fsync@openssh.com", "1"},
+    {"lsetstat@openssh.com", "1"},
+    {"limits@openssh.com", "1"},
+    {"expand-path@openssh.com", "1"},
+    {"copy-data", "1"},
+    {"home-directory", "1"},
     {"users-groups-by-id@openssh.com", "1"},
 };
 
 unsigned sl_sftp_ext_of(sl_span name, sl_span data) {
   for (unsigned i = 0; i < SL_EXT_COUNT; i++)
-    if (sl_span_is(name, extensions[i].name) && sl_span_is(data, extensions[i].version)) return 1u << i;
+    if (sl_span_is(name, extensions[i].name) && sl_span_is(data, extensions[i].version))
+      return 1u << i;
   return 0;
 }
 

@@ -1,6 +1,6 @@
-/* Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), and OpenSSH's extensions
-   (PROTOCOL, section 4): encoded into a byte queue, decoded with every length checked. Knows bytes; must not know
-   requests, channels, Lua. */
+/* Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), and
+   OpenSSH's extensions (PROTOCOL, section 4): encoded into a byte queue, decoded with every length
+   checked. Knows bytes; must not know requests, channels, Lua. */
 #ifndef SL_SFTP_PACKET_H
 #define SL_SFTP_PACKET_H
 
@@ -81,8 +81,8 @@ bool sl_sftp_get_count(sl_reader *r, uint32_t *count);
 /* A name that may be one component of a path: not empty, ".", "..", and without "/" and NUL. */
 bool sl_sftp_name_is_safe(sl_span name);
 
-/* Writing. A packet is begun, filled and ended; when memory is short it becomes `failed` and ends as false, with
-   nothing added. */
+/* Writing. A packet is begun, filled and ended; when memory is short it becomes `failed` and ends
+   as false, with nothing added. */
 typedef struct sl_sftp_writer {
   sl_buf *out;
   size_t at; /* where the packet begins, counted from the queue's head */
@@ -96,10 +96,14 @@ void sl_sftp_put_string(sl_sftp_writer *w, const void *data, size_t len);
 void sl_sftp_put_attrs(sl_sftp_writer *w, const sl_sftp_attrs *a);
 bool sl_sftp_end(sl_sftp_writer *w);
 
-/* The bytes of a WRITE packet before its data, for data that lies elsewhere: at most SL_SFTP_WRITE_HEAD. */
+/* The bytes of a WRITE packet before its data, for data that lies elsewhere: at most
+ * SL_SFTP_WRITE_HEAD. */
 enum { SL_SFTP_WRITE_HEAD = 4 + 1 + 4 + 4 + SL_SFTP_HANDLE_MAX + 8 + 4 };
-static inline size_t sl_sftp_write_head_len(size_t handle_len) { return 25 + handle_len; }
-void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t offset, uint32_t len);
+static inline size_t sl_sftp_write_head_len(size_t handle_len) {
+  return 25 + handle_len;
+}
+void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t offset,
+                        uint32_t len);
 
 /* What an extension of the VERSION reply is to us; 0: nothing. */
 typedef enum sl_sftp_ext {

@@ -51,26 +51,58 @@ static int l_open(lua_State *L) {
   return sl_sftp_call_send(L, x, &w, 5);
 }
 
-static int l_opendir(lua_State *L) { return call_path(L, SL_FXP_OPENDIR, SL_ANSWER_HANDLE, 0); }
-static int l_stat(lua_State *L) { return call_path(L, SL_FXP_STAT, SL_ANSWER_ATTRS, 0); }
-static int l_lstat(lua_State *L) { return call_path(L, SL_FXP_LSTAT, SL_ANSWER_ATTRS, 0); }
-static int l_setstat(lua_State *L) { return call_path(L, SL_FXP_SETSTAT, SL_ANSWER_NONE, 3); }
-static int l_mkdir(lua_State *L) { return call_path(L, SL_FXP_MKDIR, SL_ANSWER_NONE, 3); }
-static int l_rmdir(lua_State *L) { return call_path(L, SL_FXP_RMDIR, SL_ANSWER_NONE, 0); }
-static int l_remove(lua_State *L) { return call_path(L, SL_FXP_REMOVE, SL_ANSWER_NONE, 0); }
-static int l_realpath(lua_State *L) { return call_path(L, SL_FXP_REALPATH, SL_ANSWER_NAME, 0); }
-static int l_readlink(lua_State *L) { return call_path(L, SL_FXP_READLINK, SL_ANSWER_NAME, 0); }
+static int l_opendir(lua_State *L) {
+  return call_path(L, SL_FXP_OPENDIR, SL_ANSWER_HANDLE, 0);
+}
+static int l_stat(lua_State *L) {
+  return call_path(L, SL_FXP_STAT, SL_ANSWER_ATTRS, 0);
+}
+static int l_lstat(lua_State *L) {
+  return call_path(L, SL_FXP_LSTAT, SL_ANSWER_ATTRS, 0);
+}
+static int l_setstat(lua_State *L) {
+  return call_path(L, SL_FXP_SETSTAT, SL_ANSWER_NONE, 3);
+}
+static int l_mkdir(lua_State *L) {
+  return call_path(L, SL_FXP_MKDIR, SL_ANSWER_NONE, 3);
+}
+static int l_rmdir(lua_State *L) {
+  return call_path(L, SL_FXP_RMDIR, SL_ANSWER_NONE, 0);
+}
+static int l_remove(lua_State *L) {
+  return call_path(L, SL_FXP_REMOVE, SL_ANSWER_NONE, 0);
+}
+static int l_realpath(lua_State *L) {
+  return call_path(L, SL_FXP_REALPATH, SL_ANSWER_NAME, 0);
+}
+static int l_readlink(lua_State *L) {
+  return call_path(L, SL_FXP_READLINK, SL_ANSWER_NAME, 0);
+}
 
 /* sftp:rename(from, to, done): fails when `to` exists. */
-static int l_rename(lua_State *L) { return call_two(L, SL_FXP_RENAME, 0, 2, 3); }
-static int l_posix_rename(lua_State *L) { return call_two(L, 0, SL_EXT_POSIX_RENAME, 2, 3); }
-static int l_hardlink(lua_State *L) { return call_two(L, 0, SL_EXT_HARDLINK, 2, 3); }
+static int l_rename(lua_State *L) {
+  return call_two(L, SL_FXP_RENAME, 0, 2, 3);
+}
+static int l_posix_rename(lua_State *L) {
+  return call_two(L, 0, SL_EXT_POSIX_RENAME, 2, 3);
+}
+static int l_hardlink(lua_State *L) {
+  return call_two(L, 0, SL_EXT_HARDLINK, 2, 3);
+}
 /* sftp:symlink(target, link, done): OpenSSH sends them in this order, the draft says the other. */
-static int l_symlink(lua_State *L) { return call_two(L, SL_FXP_SYMLINK, 0, 2, 3); }
+static int l_symlink(lua_State *L) {
+  return call_two(L, SL_FXP_SYMLINK, 0, 2, 3);
+}
 
-static int l_statvfs(lua_State *L) { return call_extended(L, SL_EXT_STATVFS, SL_ANSWER_STATVFS); }
-static int l_expand_path(lua_State *L) { return call_extended(L, SL_EXT_EXPAND_PATH, SL_ANSWER_NAME); }
-static int l_home_directory(lua_State *L) { return call_extended(L, SL_EXT_HOME_DIRECTORY, SL_ANSWER_NAME); }
+static int l_statvfs(lua_State *L) {
+  return call_extended(L, SL_EXT_STATVFS, SL_ANSWER_STATVFS);
+}
+static int l_expand_path(lua_State *L) {
+  return call_extended(L, SL_EXT_EXPAND_PATH, SL_ANSWER_NAME);
+}
+static int l_home_directory(lua_State *L) {
+  return call_extended(L, SL_EXT_HOME_DIRECTORY, SL_ANSWER_NAME);
+}
 
 /* sftp:lsetstat(path, attrs, done): of a symbolic link itself. */
 static int l_lsetstat(lua_State *L) {
@@ -102,7 +134,8 @@ static void put_ids(lua_State *L, int idx, sl_sftp_writer *w) {
   }
 }
 
-/* sftp:owners(uids, gids, done): done(nil, users, groups), lists of names, "" where there is none. */
+/* sftp:owners(uids, gids, done): done(nil, users, groups), lists of names, "" where there is none.
+ */
 static int l_owners(lua_State *L) {
   check_ids(L, 2);
   check_ids(L, 3);
@@ -134,4 +167,6 @@ static const luaL_Reg path_verbs[] = {{"open", l_open},
                                       {"owners", l_owners},
                                       {NULL, NULL}};
 
-const luaL_Reg *sl_sftp_path_verbs(void) { return path_verbs; }
+const luaL_Reg *sl_sftp_path_verbs(void) {
+  return path_verbs;
+}

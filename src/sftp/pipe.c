@@ -1,6 +1,6 @@
-/* Three operations that never end by themselves, one in each lane of the channel's data. When one of them ends, because
-   the channel or the session goes or the server says its last word, the client ends with that reason; when the client
-   has failed, they end. */
+/* Three operations that never end by themselves, one in each lane of the channel's data. When one
+   of them ends, because the channel or the session goes or the server says its last word, the
+   client ends with that reason; when the client has failed, they end. */
 #include "sftp/pipe.h"
 
 #include <stdlib.h>
@@ -16,7 +16,9 @@ typedef struct pipe_op {
   sl_sftp *sftp;
 } pipe_op;
 
-static sl_sftp *sftp_of(sl_op *op) { return ((pipe_op *)op)->sftp; }
+static sl_sftp *sftp_of(sl_op *op) {
+  return ((pipe_op *)op)->sftp;
+}
 
 static int ended(sl_op *op) {
   op->err = sftp_of(op)->client.err;
@@ -33,7 +35,8 @@ static ssize_t read_some(sl_op *op, int stream) {
 static int in_step(sl_op *op) {
   sl_sftp *s = sftp_of(op);
   ssize_t n = 0;
-  while (!s->client.err.kind && (n = read_some(op, 0)) > 0) sl_sftp_feed(&s->client, op->loop->scratch, (size_t)n);
+  while (!s->client.err.kind && (n = read_some(op, 0)) > 0)
+    sl_sftp_feed(&s->client, op->loop->scratch, (size_t)n);
   if (s->client.err.kind) return ended(op);
   if (n < 0) return (int)n;
   sl_err_set(&op->err, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem");

@@ -1,5 +1,6 @@
-/* What joins an SFTP client to the channel it speaks through: the only file of this folder that knows channels. Bytes
-   that come are fed to the client, its output is written within the peer's window. */
+/* What joins an SFTP client to the channel it speaks through: the only file of this folder that
+   knows channels. Bytes that come are fed to the client, its output is written within the peer's
+   window. */
 #ifndef SL_SFTP_PIPE_H
 #define SL_SFTP_PIPE_H
 

@@ -1,6 +1,7 @@
-/* A local file into a remote one, without Lua: the thread pool reads blocks of about a megabyte straight between the
-   heads of WRITE packets, a block is sent from where it lies, and is used again when the server has answered for all of
-   it. What counts as safe is what the server has answered for without a gap before it. */
+/* A local file into a remote one, without Lua: the thread pool reads blocks of half a megabyte
+   straight between the heads of WRITE packets, a block is sent from where it lies, and is used
+   again when the server has answered for all of it. What counts as safe is what the server has
+   answered for without a gap before it. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,14 @@
 #include "loop/fs.h"
 #include "sftp/call.h"
 
-enum { BLOCK_DEFAULT = 1 << 20, BLOCKS_DEFAULT = 5, BLOCKS_MAX = 64, BLOCK_MAX = 16 << 20, PACKET_BEST = 131072, BUFFERS = 128 };
+enum {
+  BLOCK_DEFAULT = 512 << 10,
+  BLOCKS_DEFAULT = 8,
+  BLOCKS_MAX = 64,
+  BLOCK_MAX = 16 << 20,
+  PACKET_BEST = 131072,
+  BUFFERS = 128
+};
 
 typedef struct put_op put_op;
 typedef struct block block;
@@ -26,8 +34,8 @@ struct block {
   sl_sftp_segment segment; /* first */
   put_op *owner;
   block_state state;
-  bool queued; /* the segment is with the client */
-  uint64_t offset; /* from the beginning of the transfer */
+  bool queued;      /* the segment is with the client */
+  uint64_t offset;  /* from the beginning of the transfer */
   size_t want, len; /* bytes to read, bytes read */
   unsigned pending;
   uv_fs_t req;
@@ -66,9 +74,13 @@ static void block_free(block *b) {
   b->owner->busy--;
 }
 
-static size_t stride(const put_op *x) { return x->head + x->step; }
+static size_t stride(const put_op *x) {
+  return x->head + x->step;
+}
 
-/* --- sending ----------------------------------------------------------------------------------------------- */
+/* --- sending
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void block_check(block *b) {
   put_op *x = b->owner;
@@ -115,7 +127,8 @@ static bool block_send(block *b) {
       b->pending = 0;
       return false;
     }
-    sl_sftp_write_head(b->bytes + i * stride(x), id, sl_sftp_span_of(x->handle), x->to + b->offset + done, n);
+    sl_sftp_write_head(b->bytes + i * stride(x), id, sl_sftp_span_of(x->handle),
+                       x->to + b->offset + done, n);
     done += n;
     b->pending++;
   }
@@ -154,7 +167,9 @@ static void stop_sending(put_op *x) {
     if (x->blocks[i].state == SENDING) block_stop(&x->blocks[i]);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------- */
+/* --- reading
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void block_was_read(uv_fs_t *req);
 
@@ -171,7 +186,8 @@ static void block_read(block *b) {
   }
   sl_op_pin(&x->op);
   b->req.data = b;
-  int rc = uv_fs_read(&x->op.loop->uv, &b->req, x->fd, bufs, n, (int64_t)(x->from + b->offset + b->len), block_was_read);
+  int rc = uv_fs_read(&x->op.loop->uv, &b->req, x->fd, bufs, n,
+                      (int64_t)(x->from + b->offset + b->len), block_was_read);
   if (rc >= 0) return;
   sl_err err = {0};
   sl_err_uv(&err, SL_IO, rc, "cannot read the local file");
@@ -210,7 +226,8 @@ static void block_was_read(uv_fs_t *req) {
   sl_op_unpin(&x->op);
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * --------------------------------------------------------------------------------------------- */
 
 static void block_begin(block *b) {
   put_op *x = b->owner;
@@ -263,7 +280,8 @@ static void put_clean(sl_op *op) {
   sl_sftp_handle_unref(x->handle);
 }
 
-static const sl_op_kind put_kind = {.name = "sftp.put", .push = put_push, .cancel = put_cancel, .clean = put_clean};
+static const sl_op_kind put_kind = {
+    .name = "sftp.put", .push = put_push, .cancel = put_cancel, .clean = put_clean};
 
 static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   uint32_t most = x->handle->sftp->client.write_max;
@@ -284,8 +302,9 @@ static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   return x->blocks != NULL;
 }
 
-/* handle:put(fd, length, opts, done): from the local descriptor, which is duplicated. opts: from, to (offsets), block
-   and blocks (bytes in one, how many). done(nil, bytes, ended): `ended` when the local file was shorter. */
+/* handle:put(fd, length, opts, done): from the local descriptor, which is duplicated. opts: from,
+   to (offsets), block and blocks (bytes in one, how many). done(nil, bytes, ended): `ended` when
+   the local file was shorter. */
 static int l_put(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   int fd = (int)luaL_checkinteger(L, 2);
@@ -295,7 +314,8 @@ static int l_put(lua_State *L) {
   lua_Integer blocks = sl_opt_integer(L, 4, "blocks", BLOCKS_DEFAULT);
   sl_check_done(L, 5);
   luaL_argcheck(L, from >= 0 && to >= 0 && from < 9e15 && to < 9e15, 4, "out of range");
-  luaL_argcheck(L, block_len > 0 && block_len <= BLOCK_MAX && blocks > 0 && blocks <= BLOCKS_MAX, 4, "out of range");
+  luaL_argcheck(L, block_len > 0 && block_len <= BLOCK_MAX && blocks > 0 && blocks <= BLOCKS_MAX, 4,
+                "out of range");
   put_op *x = sl_op_new(h->sftp->loop, &put_kind, sizeof *x);
   if (!x) return luaL_error(L, "not enough memory");
   x->handle = h;
@@ -318,4 +338,6 @@ static int l_put(lua_State *L) {
 
 static const luaL_Reg put_verbs[] = {{"put", l_put}, {NULL, NULL}};
 
-const luaL_Reg *sl_sftp_put_verbs(void) { return put_verbs; }
+const luaL_Reg *sl_sftp_put_verbs(void) {
+  return put_verbs;
+}

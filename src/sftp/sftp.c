@@ -7,9 +7,13 @@
 #include "loop/fs.h"
 #include "ssh/channel.h"
 
-sl_sftp *sl_sftp_check(lua_State *L, int idx) { return sl_box_check(L, idx, SL_SFTP_CLASS); }
+sl_sftp *sl_sftp_check(lua_State *L, int idx) {
+  return sl_box_check(L, idx, SL_SFTP_CLASS);
+}
 
-void sl_sftp_ref(sl_sftp *s) { s->refs++; }
+void sl_sftp_ref(sl_sftp *s) {
+  s->refs++;
+}
 
 void sl_sftp_unref(sl_sftp *s) {
   if (--s->refs > 0) return;
@@ -17,7 +21,8 @@ void sl_sftp_unref(sl_sftp *s) {
   free(s);
 }
 
-/* --- starting ---------------------------------------------------------------------------------------------- */
+/* --- starting
+ * ---------------------------------------------------------------------------------------------- */
 
 typedef struct start_op {
   sl_op op;
@@ -42,7 +47,9 @@ static void sftp_failed(sl_sftp_client *c) {
   sl_sftp_pipe_wake(s);
 }
 
-static void sftp_wake(sl_sftp_client *c) { sl_sftp_pipe_wake((sl_sftp *)c); }
+static void sftp_wake(sl_sftp_client *c) {
+  sl_sftp_pipe_wake((sl_sftp *)c);
+}
 
 static const sl_sftp_hooks sftp_hooks = {sftp_ready, sftp_failed, sftp_wake};
 
@@ -67,7 +74,8 @@ static int start_push(sl_op *op, lua_State *L) {
   void **box = sl_box_new(L, SL_SFTP_CLASS);
   *box = x->sftp;
   x->sftp = NULL;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, op->keep_ref); /* the channel lives as long as its SFTP session */
+  lua_rawgeti(L, LUA_REGISTRYINDEX,
+              op->keep_ref); /* the channel lives as long as its SFTP session */
   set_uservalue(L);
   return 1;
 }
@@ -145,7 +153,8 @@ static int l_offers(lua_State *L) {
   return 1;
 }
 
-/* sftp:limits() -> { packet, read, write, handles: what the server said, 0: nothing; read_size, write_size: of requests } */
+/* sftp:limits() -> { packet, read, write, handles: what the server said, 0: nothing; read_size,
+ * write_size: of requests } */
 static int l_limits(lua_State *L) {
   const sl_sftp_client *c = &sl_sftp_check(L, 1)->client;
   lua_newtable(L);
@@ -164,7 +173,9 @@ static int l_in_flight(lua_State *L) {
   return 1;
 }
 
-/* --- handles ----------------------------------------------------------------------------------------------- */
+/* --- handles
+ * -----------------------------------------------------------------------------------------------
+ */
 
 sl_sftp_handle *sl_sftp_handle_new(sl_sftp *s, sl_span bytes) {
   sl_sftp_handle *h = calloc(1, sizeof *h);
@@ -191,7 +202,9 @@ void sl_sftp_handle_push(lua_State *L, sl_sftp_handle *h, int sftp_ref) {
   set_uservalue(L);
 }
 
-sl_sftp_handle *sl_sftp_handle_check(lua_State *L, int idx) { return sl_box_check(L, idx, SL_SFTP_HANDLE_CLASS); }
+sl_sftp_handle *sl_sftp_handle_check(lua_State *L, int idx) {
+  return sl_box_check(L, idx, SL_SFTP_HANDLE_CLASS);
+}
 
 static int l_handle_gc(lua_State *L) {
   void **box = lua_touserdata(L, 1);
@@ -201,8 +214,8 @@ static int l_handle_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg sftp_methods[] = {{"close", l_close},   {"why", l_why},
-                                        {"offers", l_offers}, {"limits", l_limits},
+static const luaL_Reg sftp_methods[] = {{"close", l_close},         {"why", l_why},
+                                        {"offers", l_offers},       {"limits", l_limits},
                                         {"in_flight", l_in_flight}, {NULL, NULL}};
 static const luaL_Reg sftp_meta[] = {{"__gc", l_close}, {NULL, NULL}};
 static const luaL_Reg handle_meta[] = {{"__gc", l_handle_gc}, {NULL, NULL}};

@@ -1,5 +1,6 @@
-/* An SFTP session as Lua holds it: a protocol engine joined to a channel. The node belongs to C and lives as long as
-   anybody points to it: the Lua box, the pipe's operations, handles, requests of Lua. */
+/* An SFTP session as Lua holds it: a protocol engine joined to a channel. The node belongs to C and
+   lives as long as anybody points to it: the Lua box, the pipe's operations, handles, requests of
+   Lua. */
 #ifndef SL_SFTP_H
 #define SL_SFTP_H
 
@@ -33,11 +34,15 @@ sl_sftp *sl_sftp_check(lua_State *L, int idx); /* raises when closed */
 void sl_sftp_ref(sl_sftp *s);
 void sl_sftp_unref(sl_sftp *s);
 
-sl_sftp_handle *sl_sftp_handle_new(sl_sftp *s, sl_span bytes); /* with one reference; NULL: no memory */
-void sl_sftp_handle_push(lua_State *L, sl_sftp_handle *h, int sftp_ref);      /* takes the reference (+1) */
-sl_sftp_handle *sl_sftp_handle_check(lua_State *L, int idx);   /* raises when closed */
-void sl_sftp_handle_unref(sl_sftp_handle *h);                  /* the last one closes it, without waiting */
-static inline sl_span sl_sftp_span_of(const sl_sftp_handle *h) { return (sl_span){h->bytes, h->len}; }
+sl_sftp_handle *sl_sftp_handle_new(sl_sftp *s,
+                                   sl_span bytes); /* with one reference; NULL: no memory */
+void sl_sftp_handle_push(lua_State *L, sl_sftp_handle *h,
+                         int sftp_ref);                      /* takes the reference (+1) */
+sl_sftp_handle *sl_sftp_handle_check(lua_State *L, int idx); /* raises when closed */
+void sl_sftp_handle_unref(sl_sftp_handle *h); /* the last one closes it, without waiting */
+static inline sl_span sl_sftp_span_of(const sl_sftp_handle *h) {
+  return (sl_span){h->bytes, h->len};
+}
 
 /* Each adds its verbs to the class of handles or sessions. */
 const luaL_Reg *sl_sftp_path_verbs(void);
