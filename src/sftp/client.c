@@ -6,8 +6,7 @@
 
 #include "sftp/client_in.h"
 
-/* --- the table
- * --------------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 enum { NO_SLOT = 0xffffffffu, SLOTS_FIRST = 64, SLOTS_MAX = 65536 };
 
@@ -101,9 +100,7 @@ void sl_sftp_forget(sl_sftp_client *c, sl_sftp_request *r) {
   r->id = 0;
 }
 
-/* --- output
- * ------------------------------------------------------------------------------------------------
- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void append_segment(sl_sftp_client *c, sl_sftp_segment *s) {
   s->next = NULL;
@@ -196,9 +193,7 @@ size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_
   return keep > gone ? keep : gone;
 }
 
-/* --- asking
- * ------------------------------------------------------------------------------------------------
- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 sl_sftp_writer sl_sftp_ask(sl_sftp_client *c, sl_sftp_request *r, sl_sftp_type type,
                            sl_sftp_expects expects) {
@@ -257,9 +252,7 @@ void sl_sftp_close_handle(sl_sftp_client *c, sl_span handle) {
     sl_sftp_free_slot(c, s);
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 bool sl_sftp_client_init(sl_sftp_client *c, const sl_sftp_hooks *hooks) {
   memset(c, 0, sizeof *c);

@@ -8,8 +8,7 @@
 
 enum { LENGTH_FIELD = 4, HEAD = 9, DATA_HEAD = 13 };
 
-/* --- versions
- * ---------------------------------------------------------------------------------------------- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 static void is_ready(sl_sftp_client *c) {
   c->ready = true;
@@ -74,9 +73,7 @@ static void on_version(sl_sftp_client *c, sl_reader r) {
     is_ready(c);
 }
 
-/* --- replies
- * -----------------------------------------------------------------------------------------------
- */
+/* --- replies ---------------------------------------------------------------------------------- */
 
 static const sl_sftp_type wanted_type[] = {
     [SL_WANT_STATUS] = SL_FXP_STATUS, [SL_WANT_HANDLE] = SL_FXP_HANDLE,
@@ -129,8 +126,7 @@ static void on_packet(sl_sftp_client *c, sl_sftp_type type, const unsigned char 
     deliver(c, s, &reply);
 }
 
-/* --- taking apart
- * ------------------------------------------------------------------------------------------ */
+/* --- taking apart ----------------------------------------------------------------------------- */
 
 /* Start-up files of the account that print something are the usual reason for a first packet that
  * makes no sense. */

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* --- decoding
- * ---------------------------------------------------------------------------------------------- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 enum { ATTR_EXTENDED = 0x80000000u };
 
@@ -45,8 +44,7 @@ bool sl_sftp_name_is_safe(sl_span n) {
   return !memchr(n.p, '/', n.n) && !memchr(n.p, '\0', n.n);
 }
 
-/* --- encoding
- * ---------------------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static void put(sl_sftp_writer *w, const void *data, size_t len) {
   if (!w->failed && !sl_buf_append(w->out, data, len)) w->failed = true;
@@ -116,8 +114,7 @@ void sl_sftp_write_head(unsigned char *p, uint32_t id, sl_span handle, uint64_t 
   sl_put_u32(p, len);
 }
 
-/* --- extensions
- * -------------------------------------------------------------------------------------------- */
+/* --- extensions ------------------------------------------------------------------------------- */
 
 static const struct {
   const char *name, *version;

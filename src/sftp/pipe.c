@@ -1,10 +1,8 @@
-/* Three operations that never end by themselves, one in each lane of the channel's data. When one
-   of them ends, because the channel or the session goes or the server says its last word, the
-   client ends with that reason; when the client has failed, they end. */
+/* The channel hands its bytes to the client straight from the packets. Two operations that never
+   end by themselves stand in the lanes of the channel's data: one writes, one watches for the end.
+   When one of them ends, because the channel or the session goes or the server says its last word,
+   the client ends with that reason; when the client has failed, they end. */
 #include "sftp/pipe.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #include "sftp/sftp.h"
 #include "ssh/channel.h"
@@ -25,32 +23,54 @@ static int ended(sl_op *op) {
   return LIBSSH2_ERROR_CHANNEL_CLOSED;
 }
 
-static ssize_t read_some(sl_op *op, int stream) {
-  char **scratch = &op->loop->scratch;
-  if (!*scratch && !(*scratch = malloc(SL_READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
-  sl_channel *ch = sl_channel_of(op);
-  return libssh2_channel_read_ex(ch->strand.raw, stream, *scratch, ch->read_bytes);
+/* --- in --------------------------------------------------------------------------------------- */
+
+static void say_ended(sl_sftp *s) {
+  sl_err why = {0};
+  sl_err_set(&why, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem");
+  sl_sftp_fail(&s->client, &why);
 }
 
+/* stderr is for nobody, but it shares the window. */
+static void take_bytes(void *self, int stream, const unsigned char *bytes, size_t len) {
+  sl_sftp *s = self;
+  sl_strand *strand = s->pipe.strand;
+  if (stream == 0) sl_sftp_feed(&s->client, bytes, len);
+  if (strand) sl_window_credit(strand, len);
+}
+
+static void take_end(void *self) {
+  say_ended(self);
+}
+
+static const sl_taker taker = {take_bytes, take_end};
+
+/* What came before there was a taker. */
+static void take_waiting(sl_sftp *s, sl_channel *ch) {
+  for (int stream = 0; stream <= 1; stream++) {
+    sl_buf waiting = ch->in[stream];
+    ch->in[stream] = (sl_buf){0};
+    if (sl_buf_len(&waiting))
+      take_bytes(s, stream, (const unsigned char *)sl_buf_head(&waiting), sl_buf_len(&waiting));
+    sl_buf_free(&waiting);
+  }
+  if (ch->ended) say_ended(s);
+}
+
+/* Without the packet hook the bytes have to be fetched. */
 static int in_step(sl_op *op) {
   sl_sftp *s = sftp_of(op);
-  ssize_t n = 0;
-  while (!s->client.err.kind && (n = read_some(op, 0)) > 0)
-    sl_sftp_feed(&s->client, op->loop->scratch, (size_t)n);
-  if (s->client.err.kind) return ended(op);
-  if (n < 0) return (int)n;
-  sl_err_set(&op->err, SL_CHANNEL, "EOF", 0, "the server ended its SFTP subsystem");
-  return LIBSSH2_ERROR_CHANNEL_CLOSED;
+  sl_channel *ch = sl_channel_of(op);
+  for (int stream = 1; stream >= 0; stream--) {
+    int rc = 1;
+    while (rc > 0 && !s->client.err.kind) rc = sl_channel_fetch(ch, stream);
+    if (rc < 0 && rc != sl_step_again()) return rc;
+    if (rc == 0 && stream == 0) say_ended(s);
+  }
+  return s->client.err.kind ? ended(op) : sl_step_again();
 }
 
-/* Nobody reads it, but it shares the window with the data. Its end means nothing. */
-static int err_step(sl_op *op) {
-  sl_sftp *s = sftp_of(op);
-  ssize_t n = 0;
-  while (!s->client.err.kind && (n = read_some(op, 1)) > 0) continue;
-  if (s->client.err.kind) return ended(op);
-  return n < 0 ? (int)n : sl_step_again();
-}
+/* --- out -------------------------------------------------------------------------------------- */
 
 static int out_step(sl_op *op) {
   sl_sftp *s = sftp_of(op);
@@ -79,8 +99,9 @@ static int out_step(sl_op *op) {
 static void pipe_clean(sl_op *op) {
   sl_sftp *s = sftp_of(op);
   sl_err why = op->err;
-  /* The other two end with the next step; the engine is not queued here, it may be about to go. */
-  ((pipe_op *)op)->eop.strand->woken = true;
+  /* The other one ends with the next step; the engine is not queued here, it may be about to go. */
+  sl_channel_of(op)->taker = NULL;
+  sl_channel_of(op)->strand.woken = true;
   s->pipe.strand = NULL;
   if (!why.kind) sl_err_set(&why, SL_CLOSED, NULL, 0, "the channel was closed");
   sl_sftp_fail(&s->client, &why);
@@ -89,28 +110,31 @@ static void pipe_clean(sl_op *op) {
 
 /* They are never cancelled: nobody has their handles. */
 static const sl_op_kind in_kind = {.name = "sftp.in", .step = in_step, .clean = pipe_clean};
-static const sl_op_kind err_kind = {.name = "sftp.err", .step = err_step, .clean = pipe_clean};
 static const sl_op_kind out_kind = {.name = "sftp.out", .step = out_step, .clean = pipe_clean};
 
+static pipe_op *pipe_op_new(sl_sftp *s, sl_channel *ch, int lane, const sl_op_kind *kind) {
+  pipe_op *x = sl_eop_new(ch->strand.engine, &ch->strand, lane, kind, sizeof *x);
+  if (!x) return NULL;
+  x->sftp = s;
+  sl_sftp_ref(s);
+  x->eop.op.abandoned = true; /* ends without delivery */
+  return x;
+}
+
 bool sl_sftp_pipe_start(sl_sftp *s, sl_channel *ch) {
-  static const sl_op_kind *const kinds[] = {&in_kind, &err_kind, &out_kind};
-  static const int lanes[] = {SL_LANE_IN, SL_LANE_ERR, SL_LANE_OUT};
-  pipe_op *ops[3];
-  for (int i = 0; i < 3; i++) {
-    ops[i] = sl_eop_new(ch->strand.engine, &ch->strand, lanes[i], kinds[i], sizeof *ops[i]);
-    if (ops[i]) {
-      ops[i]->sftp = s;
-      sl_sftp_ref(s);
-      continue;
-    }
-    while (i-- > 0) sl_op_release(&ops[i]->eop.op);
+  pipe_op *in = pipe_op_new(s, ch, SL_LANE_IN, &in_kind),
+          *out = pipe_op_new(s, ch, SL_LANE_OUT, &out_kind);
+  if (!in || !out) {
+    if (in) sl_op_release(&in->eop.op);
+    if (out) sl_op_release(&out->eop.op);
     return false;
   }
   s->pipe.strand = &ch->strand;
-  for (int i = 0; i < 3; i++) {
-    ops[i]->eop.op.abandoned = true; /* ends without delivery */
-    sl_eop_submit(&ops[i]->eop);
-  }
+  ch->taken_by = s;
+  ch->taker = &taker;
+  sl_eop_submit(&in->eop);
+  sl_eop_submit(&out->eop);
+  take_waiting(s, ch);
   return true;
 }
 
