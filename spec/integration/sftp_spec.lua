@@ -546,6 +546,41 @@ describe("what goes wrong on the way", function()
   end, 60))
 end)
 
+describe("a server that changes keys all the time", function()
+  local again, start_again, stop_again = servers.shared { sshd_config = { "RekeyLimit 256K" } }
+  setup(start_again)
+  teardown(stop_again)
+
+  it("gets and gives right bytes, also beside transfers that are cancelled", run.body(function()
+    local sftp, top = servers.connect(again()):sftp(), again():host().home
+    local data = content(6000000, 8)
+    servers.write_file(top .. "/src", data)
+    local function one(i)
+      local remote = sftp:open(top .. "/put" .. i, "w")
+      local from, to = await(core.fs_open, top .. "/src", "r", nil), await(core.fs_open, top .. "/got" .. i, "w", nil)
+      local ok, err = pcall(function()
+        remote:put(from, #data)
+        remote:close()
+        remote = sftp:open(top .. "/put" .. i)
+        remote:get(to)
+      end)
+      remote:abandon()
+      from:close(function() end)
+      to:close(function() end)
+      if not ok then error(err, 0) end
+    end
+    ssh.scope(function(scope)
+      for i = 11, 30 do
+        scope:spawn(function() ssh.try(task.timeout, 0.005 * (i - 10), one, i) end)
+      end
+      ssh.each({ 1, 2, 3 }, one)
+    end)
+    for i = 1, 3 do same(data, servers.read_file(top .. "/got" .. i)) end
+    run.eventually(function() return sftp:in_flight() == 0 end)
+    assert.equal(0, sftp:in_flight())
+  end, 60))
+end)
+
 describe("a server that may only read", function()
   it("refuses to write, by name", run.body(function()
     local server = "/usr/lib/openssh/sftp-server"

@@ -169,6 +169,12 @@ void sl_sftp_send_segment(sl_sftp_client *c, sl_sftp_segment *s) {
   woke(c);
 }
 
+static bool is_first(const sl_sftp_client *c, const sl_sftp_segment *s) {
+  const sl_sftp_segment *at = c->out;
+  while (at != s && (at->data ? at->len : sl_buf_len(&at->own)) == 0) at = at->next;
+  return at == s;
+}
+
 /* The segment's place is taken by a copy of what has to go out. */
 size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_t stride) {
   sl_sftp_segment **link = &c->out;
@@ -177,7 +183,7 @@ size_t sl_sftp_retract(sl_sftp_client *c, sl_sftp_segment *s, size_t full, size_
   size_t gone = full - s->len, keep = 0;
   /* What stands first may have been promised already, up to a packet of the channel: the SFTP
    * packet after it stays. */
-  if (s == c->out) keep = (gone + SL_SFTP_IO_SMALL + stride - 1) / stride * stride;
+  if (is_first(c, s)) keep = (gone + SL_SFTP_IO_SMALL + stride - 1) / stride * stride;
   if (keep > full) keep = full;
   sl_sftp_segment *copy = calloc(1, sizeof *copy);
   if (!copy || !sl_buf_append(&copy->own, s->data, keep > gone ? keep - gone : 0)) {
