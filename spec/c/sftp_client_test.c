@@ -178,7 +178,8 @@ static void test_segments(void) {
   sl_sftp_took(&p.c, 10);
   CHECK(sl_sftp_retract(&p.c, &l->s, 3000, 1000) == 3000);
   CHECK(peer_take(&p) == 2990 + 15);
-  check_case("nothing of a segment goes out that stood behind others; the first one stays up to a packet");
+  check_case(
+      "nothing of a segment goes out that stood behind others; the first one stays up to a packet");
   ask_path(&p, &b, SL_FXP_STAT, SL_WANT_ATTRS);
   l->s.data = l->bytes;
   l->s.len = sizeof l->bytes;
