@@ -10,6 +10,7 @@
 #include "engine/cipher.h"
 #include "loop/loop.h"
 #include "loop/verbs.h"
+#include "sftp/sftp.h"
 #include "ssh/verbs.h"
 
 #define CORE_KEY "sshlua.core.table"
@@ -89,6 +90,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_signal_open(L);
   sl_channel_open(L);
   sl_session_open(L);
+  sl_sftp_open(L);
   sl_key_open(L);
   sl_known_hosts_open(L);
   sl_trust_open(L);

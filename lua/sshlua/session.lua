@@ -8,6 +8,7 @@ local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
+local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -202,6 +203,13 @@ function Session:spawn(cmd, opts)
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
+end
+
+--- Files of the host: opened on first use, one for everybody who has this session.
+---@return sshlua.Sftp
+function Session:sftp()
+  require_alive(self)
+  return sftp.of(self)
 end
 
 --- Says good-bye and closes; bounded. What is still running ends with kind closed. Idempotent.

@@ -3,8 +3,10 @@
 
 #include <libssh2.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <uv.h>
 
 int sl_err_set(sl_err *e, const char *kind, const char *name, int code, const char *fmt, ...) {
@@ -85,4 +87,30 @@ int sl_err_ssh2(sl_err *e, int code, const char *text) {
   }
   return sl_err_set(e, SL_PROTOCOL, "LIBSSH2_ERROR", code, "%s (libssh2 code %d)",
                     text && *text ? text : "unexpected failure", code);
+}
+
+/* draft-ietf-secsh-filexfer-02, section 7. */
+static const struct {
+  const char *name, *words;
+} sftp_statuses[] = {
+    {"SSH_FX_OK", "success"},
+    {"SSH_FX_EOF", "end of file"},
+    {"SSH_FX_NO_SUCH_FILE", "no such file"},
+    {"SSH_FX_PERMISSION_DENIED", "permission denied"},
+    {"SSH_FX_FAILURE", "failure"},
+    {"SSH_FX_BAD_MESSAGE", "bad message"},
+    {"SSH_FX_NO_CONNECTION", "no connection"},
+    {"SSH_FX_CONNECTION_LOST", "connection lost"},
+    {"SSH_FX_OP_UNSUPPORTED", "operation unsupported"},
+};
+
+/* The server's words are added where they say more than ours. */
+int sl_err_sftp(sl_err *e, unsigned status, const void *words, size_t len) {
+  bool known = status < sizeof sftp_statuses / sizeof *sftp_statuses;
+  const char *name = known ? sftp_statuses[status].name : "SSH_FX_UNKNOWN";
+  const char *ours = known ? sftp_statuses[status].words : "unknown status";
+  bool same = len == 0 || (strlen(ours) == len && strncasecmp(ours, words, len) == 0);
+  int shown = len > 120 ? 120 : (int)len;
+  if (same) return sl_err_set(e, SL_SFTP, name, (int)status, "%s", ours);
+  return sl_err_set(e, SL_SFTP, name, (int)status, "%s (%.*s)", ours, shown, (const char *)words);
 }

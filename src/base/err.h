@@ -14,6 +14,7 @@
 #define SL_HOSTKEY "hostkey"
 #define SL_AUTH "auth"
 #define SL_CHANNEL "channel"
+#define SL_SFTP "sftp"
 #define SL_TIMEOUT "timeout"
 #define SL_CANCELLED "cancelled"
 #define SL_CLOSED "closed"
@@ -40,5 +41,8 @@ int sl_err_uv(sl_err *e, const char *kind, int code, const char *what);
 
 /* From a libssh2 return code and the session's error text (may be NULL). */
 int sl_err_ssh2(sl_err *e, int code, const char *text);
+
+/* From a status of an SFTP server and its words, which need no NUL at their end. */
+int sl_err_sftp(sl_err *e, unsigned status, const void *words, size_t len);
 
 #endif

@@ -52,7 +52,7 @@ const char *sl_fs_path(lua_State *L, int idx) {
   return path;
 }
 
-static const char *type_of_mode(uint64_t mode) {
+const char *sl_fs_type_of_mode(uint64_t mode) {
   switch (mode & S_IFMT) {
   case S_IFREG:
     return "file";
@@ -73,25 +73,29 @@ static const char *type_of_mode(uint64_t mode) {
   }
 }
 
-static void set_integer(lua_State *L, const char *field, uint64_t v) {
+void sl_fs_push_integer(lua_State *L, uint64_t v) {
 #if LUA_VERSION_NUM >= 503
   lua_pushinteger(L, (lua_Integer)v);
 #else
   lua_pushnumber(L, (lua_Number)v);
 #endif
+}
+
+void sl_fs_set_integer(lua_State *L, const char *field, uint64_t v) {
+  sl_fs_push_integer(L, v);
   lua_setfield(L, -2, field);
 }
 
 void sl_fs_push_stat(lua_State *L, const uv_stat_t *st) {
   lua_createtable(L, 0, 8);
-  lua_pushstring(L, type_of_mode(st->st_mode));
+  lua_pushstring(L, sl_fs_type_of_mode(st->st_mode));
   lua_setfield(L, -2, "type");
-  set_integer(L, "size", st->st_size);
-  set_integer(L, "mode", st->st_mode & 07777);
-  set_integer(L, "uid", st->st_uid);
-  set_integer(L, "gid", st->st_gid);
-  set_integer(L, "ino", st->st_ino);
-  set_integer(L, "dev", st->st_dev);
+  sl_fs_set_integer(L, "size", st->st_size);
+  sl_fs_set_integer(L, "mode", st->st_mode & 07777);
+  sl_fs_set_integer(L, "uid", st->st_uid);
+  sl_fs_set_integer(L, "gid", st->st_gid);
+  sl_fs_set_integer(L, "ino", st->st_ino);
+  sl_fs_set_integer(L, "dev", st->st_dev);
   lua_pushnumber(L, (lua_Number)st->st_mtim.tv_sec + (lua_Number)st->st_mtim.tv_nsec / 1e9);
   lua_setfield(L, -2, "mtime");
 }

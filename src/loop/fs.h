@@ -17,6 +17,13 @@ const char *sl_fs_path(lua_State *L, int idx);
 /* Pushes {type=, size=, mode=, mtime=, uid=, gid=, ino=, dev=} (+1). */
 void sl_fs_push_stat(lua_State *L, const uv_stat_t *st);
 
+/* "file", "directory", ... by the type bits. */
+const char *sl_fs_type_of_mode(uint64_t mode);
+
+/* Pushes a number that may be too large for an integer (+1); sets a field of the table on top to it. */
+void sl_fs_push_integer(lua_State *L, uint64_t v);
+void sl_fs_set_integer(lua_State *L, const char *field, uint64_t v);
+
 /* Pushes a file object that owns fd; `path` is for messages (+1). Closes fd and raises without
  * memory. */
 void sl_file_push(lua_State *L, sl_loop *loop, int fd, const char *path);
