@@ -13,7 +13,8 @@ local MAX_DEPTH = 32 -- groups in groups
 local MAX_GROUPS = 10000 -- that one word with ranges may name
 
 ---@class sshlua.HostSources what an expression may ask for
----@field group? fun(source: string?, name: string): string|string[]|nil, string? its text or hosts, and where it stands
+---@field group? fun(source: string?, name: string): string|string[]|nil, string?, string? its text or hosts, where it
+--- stands, and the source that has it
 ---@field read? fun(path: string): string the text of a file
 ---@field names? fun(name: string): string[]? the hosts behind a bare name, when it is a group's
 ---@field strict? boolean a bare name that `names` does not know is an error
@@ -63,7 +64,7 @@ function Expression:define(source, name, full, column)
   if not self.sources.group then self:fail(column, "no groups are known here (%s)", full) end
   if shared.open[full] then self:fail(column, "the group %s contains itself", full) end
   if self.depth >= MAX_DEPTH then self:raise("limit", column, "more than %d groups inside each other", MAX_DEPTH) end
-  local definition, where = self.sources.group(source, name)
+  local definition, where, home = self.sources.group(source, name)
   if definition == nil then
     self:raise("usage", column, "no group %s%s", full, where and " in " .. where or "")
   end
@@ -71,7 +72,7 @@ function Expression:define(source, name, full, column)
   shared.open[full] = true
   local list = {}
   for _, text in ipairs(type(definition) == "table" and definition or { definition }) do
-    local operands = inner(self, text, where, { empty = true }):operands()
+    local operands = inner(self, text, where, { empty = true, source = home or source }):operands()
     for _, word in ipairs(flatten(operands)) do list[#list + 1] = word end
     if #list > self.limit then self:raise("limit", column, "more hosts than the limit of %d", self.limit) end
   end
@@ -95,6 +96,7 @@ function Expression:group()
   self.at = column + 1
   local source = not self.select and self.text:match("^([%w._-]+):", self.at)
   if source then self.at = self.at + #source + 1 end
+  source = source or self.source -- inside a group its own source is meant
   if self:byte() == "*" then
     self.at = self.at + 1
     return self:group_named(source, "*", column)
