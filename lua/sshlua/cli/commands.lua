@@ -6,6 +6,7 @@ local M = {}
 local modules = {
   { "demo", "sshlua.cli.demo" },
   { "help", "sshlua.cli.help" },
+  { "hosts", "sshlua.cli.hosts" },
 }
 
 --- The module's name when there is such a command.

@@ -137,17 +137,17 @@ function Inventory:sources(strict)
   }
 end
 
-local function excluding_first(text) return text:find("^%s*[!&]") ~= nil end
+local function excluding_first(text) return type(text) == "string" and text:find("^%s*[!&]") ~= nil end
 
 --- The names that an expression selects: "web:&prod:!web13". Groups come first, then hosts; "*" and "?" match both.
 --- Starting with ! or & it starts from all hosts.
----@param expression? string default: all
+---@param expression? string|string[] default: all
 ---@param opts? { limit?: integer, exclude?: string, level?: integer }
 ---@return sshlua.HostSpec[]
 function Inventory:expand(expression, opts)
   opts = options.merge(opts, { select = true, sources = self:sources(true) })
   expression = expression or "all"
-  if type(expression) == "string" and excluding_first(expression) then
+  if excluding_first(type(expression) == "table" and expression[1] or expression) then
     local words = {}
     for i, name in ipairs(self.model.host_order) do words[i] = { name = name, count = 1 } end
     opts.before = { { op = ",", words = words } }
