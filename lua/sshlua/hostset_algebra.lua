@@ -13,17 +13,16 @@ local FEW = 6 -- so many words are asked for every name; with more of them a set
 ---@field op ","|"!"|"&"|"^" how it joins what stands before it
 ---@field words sshlua.HostWord[]
 
---- What concerns a family of words that may meet: its steps in order, { op, words }. An intersection with words of
---- others only leaves nothing of this family: op "clear".
+--- What concerns a family of words that may meet: its steps in order, { op, words }.
 local function collect(operands)
-  local families, of_word, clears = {}, {}, {}
+  local families, of_word, intersections = {}, {}, {}
   for i, operand in ipairs(operands) do
-    if operand.op == "&" then clears[#clears + 1] = i end
+    if operand.op == "&" then intersections[#intersections + 1] = i end
     for _, word in ipairs(operand.words) do
       local key = words.key(word)
       local family = families[key]
       if not family then
-        family = { cleared = 0, count = 0 }
+        family = { count = 0 }
         families[key] = family
       end
       of_word[word] = family
@@ -36,25 +35,28 @@ local function collect(operands)
       family.count = family.count + 1
     end
   end
-  return families, of_word, clears
+  return families, of_word, intersections
 end
 
---- Adds the "clear" steps, and drops what the last of them makes pointless.
-local function settle(family, clears)
-  local steps, start = {}, 1
-  local own = {}
-  for _, step in ipairs(family) do own[step.at] = true end
-  local last_clear = 0
-  for i = #clears, 1, -1 do
-    if not own[clears[i]] then
-      last_clear = clears[i]
-      break
-    end
+--- Is there one of the sorted numbers between two others?
+local function any_between(list, low, high)
+  local from, to = 1, #list
+  while from <= to do
+    local middle = math.floor((from + to) / 2)
+    if list[middle] <= low then from = middle + 1 else to = middle - 1 end
   end
-  while family[start] and family[start].at < last_clear do start = start + 1 end
-  for i = start, #family do steps[#steps + 1] = family[i] end
-  family.steps = steps
-  family.from = last_clear
+  return list[from] ~= nil and list[from] < high
+end
+
+--- An intersection with words of other families leaves nothing of this one: a step "clear". No steps are left when
+--- that is the end.
+local function settle(family, intersections)
+  local steps = {}
+  for i, step in ipairs(family) do
+    if i > 1 and any_between(intersections, family[i - 1].at, step.at) then steps[#steps + 1] = { op = "clear" } end
+    steps[#steps + 1] = step
+  end
+  family.steps = any_between(intersections, family[#family].at, math.huge) and {} or steps
 end
 
 -- ---- the two ways to know what is left of a family
@@ -89,6 +91,8 @@ local function decide(steps, own, name)
       there = there and not hit
     elseif op == "&" then
       there = there and hit
+    elseif op == "clear" then
+      there = false
     else
       there = there ~= hit
     end
@@ -144,6 +148,8 @@ apply["&"] = function(step, present, epoch)
   return epoch + 1
 end
 
+apply.clear = function(_, _, epoch) return epoch + 1 end
+
 apply["^"] = function(step, present, epoch)
   local turned = {}
   for _, word in ipairs(step) do
@@ -167,8 +173,8 @@ local function by_set(family)
   end
 end
 
-local function test_of(family, clears)
-  settle(family, clears)
+local function test_of(family, intersections)
+  settle(family, intersections)
   local first = family.steps[1]
   if not first then return false end
   if family.count == 1 then
@@ -182,13 +188,13 @@ end
 ---@param operands sshlua.HostOperand[]
 ---@param visit fun(name: string, user?: string, port?: integer)
 function M.each(operands, visit)
-  local families, of_word, clears = collect(operands)
-  for _, family in pairs(families) do family.test = test_of(family, clears) end
-  for i, operand in ipairs(operands) do
+  local families, of_word, intersections = collect(operands)
+  for _, family in pairs(families) do family.test = test_of(family, intersections) end
+  for _, operand in ipairs(operands) do
     for _, word in ipairs(operand.op ~= "!" and operand.op ~= "&" and operand.words or {}) do
       local family = of_word[word]
       local test, user, port = family.test, word.user, word.port
-      if test and i > family.from then
+      if test then
         words.each(word, test == true and function(name) return visit(name, user, port) end or function(name)
           if test(name, word) then return visit(name, user, port) end
         end)

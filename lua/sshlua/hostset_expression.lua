@@ -250,7 +250,9 @@ end
 function M.parse(text, options)
   local shared = { groups = {}, open = {} }
   local outer = { limit = options.limit, sources = options.sources or {}, shared = shared, depth = -1 }
-  local e = inner(outer, text, options.where, { select = options.select, continued = options.before ~= nil })
+  local e = inner(outer, text, options.where, {
+    select = options.select, globs = options.select and outer.sources.names ~= nil, continued = options.before ~= nil,
+  })
   local list = {}
   for i, operand in ipairs(options.before or {}) do
     list[i] = operand

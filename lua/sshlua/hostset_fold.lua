@@ -64,15 +64,19 @@ local function add_runs(runs, group, width, beyond)
   end
 end
 
---- Texts of numbers as what stands between brackets: {"1","3","4","07"} to "1,3-4,07".
-local function ranges(texts)
+--- Texts of numbers as what stands between brackets: {"1","3","4","07"} to "1,3-4,07". Numbers that belong to a plain
+--- run and behind a padded one go with the padded one if that is eager. Also: was there such a number?
+local function written(texts, eager)
+  local contested = false
   local plain, padded = by_width(texts)
   local runs = {}
   for width, group in pairs(padded) do
     local first = 10 ^ (width - 1)
     local plain_goes_on = plain.has[first - 1]
     add_runs(runs, group, width, function(n)
-      if plain_goes_on or n < first or n >= first * 10 or not plain.has[n] then return false end
+      if n < first or n >= first * 10 or not plain.has[n] then return false end
+      contested = contested or plain_goes_on
+      if plain_goes_on and not eager then return false end
       plain.has[n] = nil
       return true
     end)
@@ -88,7 +92,14 @@ local function ranges(texts)
     local low = format:format(run.low)
     out[i] = run.high == run.low and low or low .. "-" .. format:format(run.high)
   end
-  return table.concat(out, ",")
+  return table.concat(out, ","), contested
+end
+
+local function ranges(texts)
+  local text, contested = written(texts, false)
+  if not contested then return text end
+  local other = written(texts, true)
+  return #other < #text and other or text
 end
 
 --- A box is a set of names, all combinations of what its numbers may be: box[d] is number d, or the ranges

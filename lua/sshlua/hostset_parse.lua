@@ -16,7 +16,8 @@ local MAX_NAME = 255
 ---@field total number hosts so far
 ---@field limit integer
 ---@field where? string in front of the column: which file or group the text is from
----@field select? boolean the grammar of inventories: ":" is ",", there are no ports, "*" and "?" match
+---@field select? boolean the grammar of inventories: ":" is ",", there are no ports
+---@field globs? boolean "*" and "?" may stand in names
 local Parser = {}
 Parser.__index = Parser
 
@@ -209,7 +210,7 @@ function Parser:word()
   word.name = self:byte() == "[" and self:bracketed_ipv6() or self:bare_ipv6()
   word.count, word.column = 1, word_at
   if not word.name then
-    local pieces, count = self:pieces(word_at, self.select and "%w._*?\128-\255-" or "%w._\128-\255-")
+    local pieces, count = self:pieces(word_at, self.globs and "%w._*?\128-\255-" or "%w._\128-\255-")
     if type(pieces[1]) == "string" and pieces[1]:find("^%-") then
       self:fail(host_at, "a host name cannot start with a dash")
     end
