@@ -8,7 +8,6 @@ local errors = require("sshlua.errors")
 local host = require("sshlua.host")
 local hostset = require("sshlua.hostset")
 local options = require("sshlua.options")
-local preferences = require("sshlua.preferences")
 local results = require("sshlua.results")
 local task = require("sshlua.task")
 
@@ -86,6 +85,8 @@ local function raise_if_failed(rs, op)
   })
 end
 
+local function preferred_parallel() return require("sshlua.preferences").load(connect.options).more.parallel end
+
 --- Calls fn(h) for each host and returns Results, one per host, in order. The cancellation of the whole goes through.
 local function fan_out(self, opts, op, fn)
   local list = task.map(self, function(h)
@@ -93,7 +94,7 @@ local function fan_out(self, opts, op, fn)
     if ok then return Result.is(r) and r or Result.new({ host = h.name, port = h.port, code = 0, value = r }) end
     if errors.is(r, "cancelled") or errors.is(r, "usage") then error(r, 0) end
     return failed_result(h, r)
-  end, { parallel = opts.parallel or preferences.load(connect.options).more.parallel or PARALLEL })
+  end, { parallel = opts.parallel or preferred_parallel() or PARALLEL })
   local rs = results.new(list)
   if opts.check ~= false then raise_if_failed(rs, op) end
   return rs

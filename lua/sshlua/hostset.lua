@@ -2,10 +2,7 @@
 --- The grammar is in hostset_expression and hostset_parse, sets are hostset_algebra's; docs/hosts.md tells all of it.
 --- Must not know inventories or connections: groups come from a function.
 
-local algebra = require "sshlua.hostset_algebra"
 local errors = require "sshlua.errors"
-local expression = require "sshlua.hostset_expression"
-local fold = require "sshlua.hostset_fold"
 
 local M = {}
 
@@ -41,13 +38,18 @@ local function read_file(path)
   return text
 end
 
+--- Loaded when first used: a script that names one host needs none of it.
+local function algebra() return require "sshlua.hostset_algebra" end
+local function expression() return require "sshlua.hostset_expression" end
+local function fold() return require "sshlua.hostset_fold" end
+
 local default_sources = { read = read_file }
 
 --- Several words of a command line are one expression.
 local function parse_all(texts, options, limit)
   local operands = options.before
   for i, text in ipairs(type(texts) == "table" and texts or { texts }) do
-    operands = expression.parse(text, {
+    operands = expression().parse(text, {
       limit = limit, sources = options.sources or default_sources, select = options.select, before = operands,
       where = i > 1 and ("\"%s\": "):format(errors.excerpt(text, 60)) or nil,
     })
@@ -61,7 +63,7 @@ local function parse(texts, options)
   if options.exclude then
     local out = parse_all(options.exclude, { sources = options.sources, select = options.select }, limit)
     operands = { (table.unpack or unpack)(operands) } -- luacheck: ignore 143
-    operands[#operands + 1] = { op = "!", words = expression.flatten(out) }
+    operands[#operands + 1] = { op = "!", words = expression().flatten(out) }
   end
   return operands
 end
@@ -93,7 +95,7 @@ end
 function M.each(texts, options, visit)
   options = options or {}
   check_text(texts, options)
-  algebra.each(blaming(options, parse, texts, options), visit)
+  algebra().each(blaming(options, parse, texts, options), visit)
 end
 
 --- How many hosts an expression names.
@@ -103,7 +105,7 @@ end
 function M.count(texts, options)
   options = options or {}
   check_text(texts, options)
-  return algebra.count(blaming(options, parse, texts, options))
+  return algebra().count(blaming(options, parse, texts, options))
 end
 
 --- Only the fields it needs: a table for three would cost twice the memory, times two million.
@@ -126,7 +128,7 @@ function M.expand(texts, options)
   check_text(texts, options)
   local operands = blaming(options, parse, texts, options)
   local hosts = {}
-  algebra.each(operands, function(name, user, port) hosts[#hosts + 1] = new_host(name, user, port) end)
+  algebra().each(operands, function(name, user, port) hosts[#hosts + 1] = new_host(name, user, port) end)
   return hosts
 end
 
@@ -146,13 +148,13 @@ function M.fold(names)
   local list = {}
   for i, name in ipairs(names) do list[i] = type(name) == "table" and M.format(name) or name end
   local texts = {}
-  for i, part in ipairs(fold.parts(list)) do texts[i] = part.text end
+  for i, part in ipairs(fold().parts(list)) do texts[i] = part.text end
   return table.concat(texts, ",")
 end
 
 --- The same as a list of pieces with the number of names each stands for, for printing with a limit.
 ---@param names string[]
 ---@return { text: string, count: integer }[]
-function M.fold_parts(names) return fold.parts(names) end
+function M.fold_parts(names) return fold().parts(names) end
 
 return M

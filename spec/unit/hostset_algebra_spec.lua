@@ -157,9 +157,9 @@ describe("groups in host expressions", function()
       local n = tonumber(name:sub(2))
       return n == 0 and "a[1-10]" or ("@g%d"):format(n - 1):rep(10, ","), "bomb"
     end }
-    local quick, e = pcall(hostset.expand, "@g20", { sources = bomb })
+    local quick, problem = pcall(hostset.expand, "@g20", { sources = bomb })
     assert.is_false(quick)
-    assert.matches("^bomb: group @g%d: column %d+: more hosts than the limit of 2000000$", e.message)
+    assert.matches("^bomb: group @g%d: column %d+: more hosts than the limit of 2000000$", problem.message)
     local chain = { group = function(_, name) return "@c" .. tonumber(name:sub(2)) + 1, "chain" end }
     local good, err = pcall(hostset.expand, "@c1", { sources = chain })
     assert.is_false(good)
