@@ -5,7 +5,7 @@ local errors = require("sshlua.errors")
 
 local M = {}
 
-local STEPS = 2e8 -- instructions of Lua, some seconds
+local STEPS = 5e7 -- instructions of Lua, a second
 
 local function copy(library, names)
   local out = {}

@@ -203,7 +203,7 @@ describe("sshlua hosts", function()
       print(n, io.open("/proc/self/status"):read("a"):match("VmHWM:%s*(%d+)"))]]
     local n, peak = r.out:match "(%d+)%s+(%d+)"
     assert.equal("999997", n)
-    assert.is_true(tonumber(peak) < 120000, peak .. " KiB") -- under AddressSanitizer; 10 MiB without
+    assert.is_true(tonumber(peak) < 300000, peak .. " KiB") -- under AddressSanitizer, which keeps what was freed; 10 MiB without
     r = program.run({}, { shell = [["$0" hosts "n[1-1000000]" | head -n 1; ]] })
     assert.equal("n1\n", r.out)
     assert.equal("", r.err)

@@ -77,7 +77,7 @@ describe("the operators of host expressions", function()
       for i, host in ipairs(hostset.expand(word)) do list[i] = hostset.format(host) end
       return list
     end
-    for round = 1, 300 do
+    for round = 1, 150 do
       local parts, order, there = {}, {}, {}
       for i = 1, math.random(9) do
         local op = i == 1 and "," or ({ ",", ",", "!", "&", "^" })[math.random(5)]
@@ -213,8 +213,8 @@ describe("a million hosts", function()
 
   it("pass without being remembered", function()
     for _, case in ipairs {
-      { "n[1-1000000]", 1000000 }, { "r[001-200]n[1-1000].dc1", 200000 }, { "n[1-300000]!n[5-10],m7", 299995 },
-      { "n[1-200000]&n[100001-300000]", 100000 }, { "n[1-120000],n[80001-200000]", 200000 },
+      { "n[1-1000000]", 1000000 }, { "r[001-200]n[1-500].dc1", 100000 }, { "n[1-100000]!n[5-10],m7", 99995 },
+      { "n[1-100000]&n[50001-150000]", 50000 }, { "n[1-60000],n[40001-100000]", 100000 },
     } do
       local n, seconds, mebibytes = stream(case[1])
       assert.equal(case[2], n, case[1])
@@ -250,7 +250,7 @@ describe("hostile host expressions", function()
     local alphabet = { "a", "web", "[", "]", "1", "07", "-", ",", "!", "&", "^", "@", ":", "/", "2", "10", ".", " ", "::1", "\255", "\0", "é",
       "999999999999999", "[1-3]", "[01-20/3]", "*", "%" }
     local sources = { group = function(_, name) return #name < 3 and "x[1-3],y" or nil end, read = function() return "f[1-2]\n" end }
-    local deadline, rounds = os.clock() + (os.getenv "SSHLUA_LONG" and 60 or 2), 0
+    local deadline, rounds = os.clock() + (os.getenv "SSHLUA_LONG" and 60 or 1), 0
     while os.clock() < deadline do
       local parts = {}
       for i = 1, math.random(14) do parts[i] = alphabet[math.random(#alphabet)] end
