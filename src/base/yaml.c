@@ -26,11 +26,14 @@ typedef struct reader {
   sl_err err;
 } reader;
 
-static int l_reader_gc(lua_State *L) {
-  reader *r = lua_touserdata(L, 1);
+static void reader_clean(reader *r) {
   if (r->has_event) yaml_event_delete(&r->event);
   if (r->has_parser) yaml_parser_delete(&r->parser);
   r->has_event = r->has_parser = false;
+}
+
+static int l_reader_gc(lua_State *L) {
+  reader_clean(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -104,20 +107,13 @@ static int push_scalar(lua_State *L, reader *r) {
 
 static int push_node(lua_State *L, reader *r, int depth);
 
-static const char *anchor_of(const reader *r) {
-  switch (r->event.type) {
-  case YAML_SCALAR_EVENT:
-    return (const char *)r->event.data.scalar.anchor;
-  case YAML_SEQUENCE_START_EVENT:
-    return (const char *)r->event.data.sequence_start.anchor;
-  case YAML_MAPPING_START_EVENT:
-    return (const char *)r->event.data.mapping_start.anchor;
-  default:
-    return NULL;
-  }
+static const char *anchor_of(const yaml_event_t *e) {
+  if (e->type == YAML_SCALAR_EVENT) return (const char *)e->data.scalar.anchor;
+  if (e->type == YAML_SEQUENCE_START_EVENT) return (const char *)e->data.sequence_start.anchor;
+  return e->type == YAML_MAPPING_START_EVENT ? (const char *)e->data.mapping_start.anchor : NULL;
 }
 
-/* positions[table on top][key on top of that] = line; pops the key's copy. */
+/* lines[key on top] = line; pops the key. */
 static void note_line(lua_State *L, int lines, const yaml_mark_t *mark) {
   lua_pushinteger(L, (lua_Integer)mark->line + 1);
   lua_rawset(L, lines);
@@ -283,7 +279,7 @@ static int push_node(lua_State *L, reader *r, int depth) {
   luaL_checkstack(L, 16, "YAML too deep");
   size_t before = r->nodes;
   if (count(r, 1) != 0) return -1;
-  const char *anchor = anchor_of(r);
+  const char *anchor = anchor_of(&r->event);
   if (!anchor) return push_by_type(L, r, depth);
   lua_pushstring(L, anchor); /* the event goes away */
   int name = lua_gettop(L);
@@ -357,9 +353,7 @@ static int l_yaml_decode(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)r->column);
     lua_setfield(L, -2, "column");
   }
-  if (r->has_event) yaml_event_delete(&r->event);
-  yaml_parser_delete(&r->parser);
-  r->has_event = r->has_parser = false;
+  reader_clean(r);
   return 2;
 }
 

@@ -9,6 +9,7 @@ local task = require("sshlua.task.core")
 local M = {}
 
 local SECONDS = 30
+local STDIN_SECONDS = 600 -- somebody may be typing
 local LIMIT = 64 * 1024 * 1024
 local CHUNK = 1024 * 1024
 
@@ -62,7 +63,7 @@ end
 ---@return string
 function M.file(path, options)
   options = options or {}
-  local limit, seconds = options.limit or LIMIT, options.seconds or SECONDS
+  local limit, seconds = options.limit or LIMIT, options.seconds or path == "-" and STDIN_SECONDS or SECONDS
   path = path == "-" and "/dev/stdin" or M.expand_home(path)
   if not task.current() then return read_plain(path, limit) end
   return scope.deadline({

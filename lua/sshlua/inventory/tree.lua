@@ -13,6 +13,7 @@ local M = {}
 local fail = model.fail
 local null = core.json_null
 local MAX_DEPTH = 64
+local MAX_STEPS = 1000000 -- a table may be used in many places
 
 ---@class sshlua.TreeReader
 ---@field model sshlua.InventoryModel
@@ -126,6 +127,8 @@ local parts = { hosts = "hosts", children = "children", vars = "vars" }
 function Tree:group(group, value, where, path, depth)
   if value == null or value == nil then return end
   if depth > MAX_DEPTH then fail(where, "more than %d groups inside each other", MAX_DEPTH) end
+  self.steps = self.steps + 1
+  if self.steps > MAX_STEPS then fail(where, "more than %d groups inside others", MAX_STEPS) end
   if type(value) ~= "table" then fail(where, "group %s: a mapping expected, got %s", group.name, what(value)) end
   if is_list(value) then return self:hosts(group, value, where, path) end -- the oldest form of dynamic inventories
   for key in pairs(value) do
@@ -168,7 +171,7 @@ end
 ---@param path string for messages
 ---@param options? sshlua.TreeOptions
 function M.read(m, root, path, options)
-  local self = setmetatable({ model = m, path = path }, Tree)
+  local self = setmetatable({ model = m, path = path, steps = 0 }, Tree)
   for k, v in pairs(options or {}) do self[k] = v end
   if root == null then return end
   if type(root) ~= "table" or is_list(root) then
