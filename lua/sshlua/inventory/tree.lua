@@ -13,7 +13,7 @@ local M = {}
 local fail = model.fail
 local null = core.json_null
 local MAX_DEPTH = 64
-local MAX_STEPS = 1000000 -- a table may be used in many places
+local MAX_STEPS = 100000 -- a table may be used in many places
 
 ---@class sshlua.TreeReader
 ---@field model sshlua.InventoryModel
