@@ -64,6 +64,8 @@ test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
 test|cmd:nodeset|clustershell|clustershell|-|-
 test|cmd:pdsh|pdsh|pdsh|-|pdsh
 test|cmd:tmux|tmux|tmux|tmux|tmux
+test|cmd:sudo|sudo|sudo|sudo|-
+test|cmd:doas|opendoas|opendoas|doas|-
 END
 }
 

@@ -3,6 +3,8 @@
    Without the packet hook the bytes are fetched from there. */
 #include "ssh/channel.h"
 
+#include <stdlib.h>
+
 enum { READ_BYTES = 65536, KEPT_BYTES = 4096 };
 
 /* --- packets -------------------------------------------------------------------------------------- */
