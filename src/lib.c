@@ -7,6 +7,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/yaml.h"
 #include "engine/cipher.h"
 #include "loop/loop.h"
 #include "loop/verbs.h"
@@ -69,6 +70,8 @@ static int l_about(lua_State *L) {
   lua_pushboolean(L, 0);
 #endif
   lua_setfield(L, -2, "json");
+  lua_pushstring(L, sl_yaml_version());
+  lua_setfield(L, -2, "yaml");
   return 1;
 }
 
@@ -95,6 +98,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_known_hosts_open(L);
   sl_trust_open(L);
   sl_text_open(L);
+  sl_yaml_open(L);
   sl_secret_open(L);
   luaL_setfuncs(L, lib_functions, 0);
   lua_pushvalue(L, -1);

@@ -46,6 +46,7 @@ build|pc:lua5.4,lua-5.4,lua54,lua|liblua5.4-dev|lua-devel|lua5.4-dev|lua@5.4
 build|pc:libcrypto|libssl-dev|openssl-devel|openssl-dev|openssl@3
 build|pc:zlib|zlib1g-dev|zlib-devel|zlib-dev|-
 build|pc:jansson|libjansson-dev|jansson-devel|jansson-dev|jansson
+build|pc:yaml-0.1|libyaml-dev|libyaml-devel|yaml-dev|libyaml
 build|pc:libedit|libedit-dev|libedit-devel|libedit-dev|libedit
 build|pc:lua5.4-luv|lua-luv-dev|-|-|-
 source|cmd:dpkg-source|dpkg-dev|-|-|-
@@ -60,6 +61,8 @@ test|cmd:ssh-agent|openssh-client|openssh-clients|openssh-client-default|-
 test|cmd:busted|lua-busted|rock:busted|rock:busted|rock:busted
 test|cmd:luacheck|lua-check|rock:luacheck|rock:luacheck|rock:luacheck
 test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
+test|cmd:nodeset|clustershell|clustershell|-|-
+test|cmd:pdsh|pdsh|pdsh|-|pdsh
 test|cmd:tmux|tmux|tmux|tmux|tmux
 test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-

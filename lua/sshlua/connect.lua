@@ -151,12 +151,14 @@ end
 --- Who and where, with every setting resolved: what an open and the connection pool go by.
 ---@param text string [user@]name[:port]
 ---@param opts? table
-function M.target(text, opts, level)
+---@param below? table what an inventory says of the host: weaker than SSHLUA_*, stronger than config.lua
+function M.target(text, opts, level, below)
   level = (level or 1) + 1
   opts = options.check(opts, M.options, level)
   check_values(opts, level)
   local name, user, port = M.parse_target(text, level)
-  local all = options.merge(settings.defaults, settings.hosts[name], opts)
+  local mine = require("sshlua.preferences").load(M.options)
+  local all = options.merge(mine.config, below, mine.environment, settings.defaults, settings.hosts[name], opts)
   return {
     name = name,
     hostname = all.hostname or name,

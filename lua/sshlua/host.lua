@@ -99,9 +99,10 @@ function host_mt:__tostring() return self.name end
 --- A host by name: "user@name:port". Nothing is connected yet.
 ---@param text string
 ---@param opts? sshlua.ConnectOptions
+---@param below? table connection options of an inventory
 ---@return sshlua.Host
-function M.new(text, opts, level)
-  local target = connect.target(text, opts, (level or 1) + 1)
+function M.new(text, opts, level, below)
+  local target = connect.target(text, opts, (level or 1) + 1, below)
   return setmetatable({
     name = target.name, user = target.user, port = target.port, hostname = target.hostname, target = target,
     vars = {}, defaults = {},

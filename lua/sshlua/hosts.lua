@@ -3,6 +3,7 @@
 
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
+local connect = require("sshlua.connect")
 local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
@@ -22,20 +23,26 @@ local fleet_mt = { __index = Fleet, __name = "sshlua.Fleet" }
 --- Hosts by expression ("web[01-20],db1"), or by a list of names.
 ---@param expression string|string[]
 ---@param opts? sshlua.ConnectOptions for all of them
+---@param sources? sshlua.HostSources where groups and files come from
 ---@return sshlua.Fleet
-function M.new(expression, opts, level)
+function M.new(expression, opts, level, sources)
   level = (level or 1) + 1
   local list = {}
   if type(expression) == "table" then
     for i, name in ipairs(expression) do list[i] = host.new(name, opts, level) end
   else
     if type(expression) ~= "string" then errors.usage(level, "host expression expected, got %s", type(expression)) end
-    for i, h in ipairs(hostset.expand(expression, { level = level })) do
+    for i, h in ipairs(hostset.expand(expression, { level = level, sources = sources })) do
       list[i] = host.new(h.name, options.merge(opts, { user = h.user, port = h.port }), level)
     end
   end
   return setmetatable(list, fleet_mt)
 end
+
+--- A fleet of hosts that are there already.
+---@param list sshlua.Host[]
+---@return sshlua.Fleet
+function M.of(list) return setmetatable(list, fleet_mt) end
 
 --- The fleet with other defaults for its verbs, on the same connections.
 ---@param defaults sshlua.CommandOptions
@@ -79,6 +86,8 @@ local function raise_if_failed(rs, op)
   })
 end
 
+local function preferred_parallel() return require("sshlua.preferences").load(connect.options).more.parallel end
+
 --- Calls fn(h) for each host and returns Results, one per host, in order. The cancellation of the whole goes through.
 local function fan_out(self, opts, op, fn)
   local list = task.map(self, function(h)
@@ -86,7 +95,7 @@ local function fan_out(self, opts, op, fn)
     if ok then return Result.is(r) and r or Result.new({ host = h.name, port = h.port, code = 0, value = r }) end
     if errors.is(r, "cancelled") or errors.is(r, "usage") then error(r, 0) end
     return failed_result(h, r)
-  end, { parallel = opts.parallel or PARALLEL })
+  end, { parallel = opts.parallel or preferred_parallel() or PARALLEL })
   local rs = results.new(list)
   if opts.check ~= false then raise_if_failed(rs, op) end
   return rs

@@ -5,6 +5,7 @@
 local M = {}
 
 local MAX_DIGITS = 15
+local MANY = 20000
 
 --- "app@web01.dc2:22" as a pattern with holes and the texts of its numbers. Users and ports stay as they
 --- are: an expression has no ranges there. Nor have IPv6 addresses (more than one colon).
@@ -20,6 +21,13 @@ local function split(name)
     return "\0"
   end)
   return user .. pattern .. port, numbers
+end
+
+--- The same for the names that most are: one number, nothing that could be a user or a port.
+local function split_simple(name)
+  local before, digits, behind = name:match("^([%a._-]*)(%d+)([%a._-]*)$")
+  if not digits or #digits > MAX_DIGITS then return nil end
+  return before .. "\0" .. behind, digits
 end
 
 --- Numbers of a set by how they are written: plain ones, and those with leading zeros by their width.
@@ -56,15 +64,19 @@ local function add_runs(runs, group, width, beyond)
   end
 end
 
---- Texts of numbers as what stands between brackets: {"1","3","4","07"} to "1,3-4,07".
-local function ranges(texts)
+--- Texts of numbers as what stands between brackets: {"1","3","4","07"} to "1,3-4,07". Numbers that belong to a plain
+--- run and behind a padded one go with the padded one if that is eager. Also: was there such a number?
+local function written(texts, eager)
+  local contested = false
   local plain, padded = by_width(texts)
   local runs = {}
   for width, group in pairs(padded) do
     local first = 10 ^ (width - 1)
     local plain_goes_on = plain.has[first - 1]
     add_runs(runs, group, width, function(n)
-      if plain_goes_on or n < first or n >= first * 10 or not plain.has[n] then return false end
+      if n < first or n >= first * 10 or not plain.has[n] then return false end
+      contested = contested or plain_goes_on
+      if plain_goes_on and not eager then return false end
       plain.has[n] = nil
       return true
     end)
@@ -80,7 +92,14 @@ local function ranges(texts)
     local low = format:format(run.low)
     out[i] = run.high == run.low and low or low .. "-" .. format:format(run.high)
   end
-  return table.concat(out, ",")
+  return table.concat(out, ","), contested
+end
+
+local function ranges(texts)
+  local text, contested = written(texts, false)
+  if not contested then return text end
+  local other = written(texts, true)
+  return #other < #text and other or text
 end
 
 --- A box is a set of names, all combinations of what its numbers may be: box[d] is number d, or the ranges
@@ -135,10 +154,11 @@ local function merge(boxes, d)
   return out
 end
 
-local function merge_all(boxes, from, to, step)
+--- Merges number by number in the order given until nothing merges any more.
+local function merge_all(boxes, order)
   repeat
     local before = #boxes
-    for d = from, to, step do boxes = merge(boxes, d) end
+    for _, d in ipairs(order) do boxes = merge(boxes, d) end
   until #boxes == before
   return boxes
 end
@@ -174,16 +194,46 @@ local function texts_of(pattern, boxes)
   return parts, length
 end
 
---- With several numbers the order of merging matters: both directions are tried, the shorter text wins.
+--- Names with one number, the usual case: no boxes. `texts` are the numbers.
+local function fold_line(pattern, texts)
+  local text = #texts == 1 and texts[1] or "[" .. ranges(texts) .. "]"
+  return { { text = (pattern:gsub("%z", text)), count = #texts } }
+end
+
+--- In which orders numbers may be merged. It matters: all of them are tried while there are few.
+local function orders(dims, count)
+  local all = { {} }
+  if dims <= 3 and count <= MANY or dims == 2 then
+    for d = 1, dims do
+      local longer = {}
+      for _, order in ipairs(all) do
+        for at = 1, #order + 1 do
+          local copy = { (table.unpack or unpack)(order) } -- luacheck: ignore 143
+          table.insert(copy, at, d)
+          longer[#longer + 1] = copy
+        end
+      end
+      all = longer
+    end
+    return all
+  end
+  local back = {}
+  for d = 1, dims do all[1][d], back[d] = d, dims + 1 - d end
+  return { back, all[1] }
+end
+
+--- With several numbers: the shortest of what the orders give. Without anything left to merge it is the only one.
 local function fold_group(pattern, boxes)
   local dims = #boxes[1]
   if dims == 0 then return { { text = pattern, count = 1 } } end
-  local parts, length = texts_of(pattern, merge_all(boxes, dims, 1, -1))
-  if dims > 1 and #parts > 1 then
-    local others, other_length = texts_of(pattern, merge_all(boxes, 1, dims, 1))
-    if other_length < length then return others end
+  local best, best_length
+  for _, order in ipairs(orders(dims, #boxes)) do
+    local merged = merge_all(boxes, order)
+    local parts, length = texts_of(pattern, merged)
+    if not best or length < best_length then best, best_length = parts, length end
+    if #parts == 1 then break end
   end
-  return parts
+  return best
 end
 
 --- The pieces of the folded expression, in the order in which their patterns first appear.
@@ -194,11 +244,12 @@ function M.parts(names)
   for _, name in ipairs(names) do
     if not seen[name] then
       seen[name] = true
-      local pattern, numbers = split(name)
-      local key = #numbers .. ";" .. pattern
+      local pattern, numbers = split_simple(name)
+      if not pattern then pattern, numbers = split(name) end
+      local key = type(numbers) == "string" and pattern or #numbers .. ";" .. pattern
       local group = groups[key]
       if not group then
-        group = { pattern = pattern }
+        group = { pattern = pattern, line = type(numbers) == "string" }
         groups[key] = group
         order[#order + 1] = group
       end
@@ -207,7 +258,8 @@ function M.parts(names)
   end
   local parts = {}
   for _, group in ipairs(order) do
-    for _, part in ipairs(fold_group(group.pattern, group)) do parts[#parts + 1] = part end
+    local fold = group.line and fold_line or fold_group
+    for _, part in ipairs(fold(group.pattern, group)) do parts[#parts + 1] = part end
   end
   return parts
 end

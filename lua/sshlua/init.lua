@@ -38,11 +38,25 @@ local M = {
 ---@return sshlua.Host
 function M.host(name, opts) return (host.new(name, opts, 2)) end
 
---- Many hosts: "web[01-20],db1", or a list of names.
+--- Does an expression ask for a group or a file? Only then is the code for that loaded.
+local function asks(text)
+  return type(text) == "string" and (text:find("^%s*@") or text:find("[,!&^]%s*@") or text:find("^", 1, true))
+end
+
+--- Many hosts: "web[01-20],db1", "@db!db3", or a list of names.
 ---@param expression string|string[]
 ---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Fleet
-function M.hosts(expression, opts) return (hosts.new(expression, opts, 2)) end
+function M.hosts(expression, opts)
+  local sources = asks(expression) and require("sshlua.inventory.sources").default() or nil
+  return (hosts.new(expression, opts, 2, sources))
+end
+
+--- An inventory: a file (Lua, YAML, INI, JSON, groups of ClusterShell), an executable, a directory, or several.
+---@param source? string|string[] default: $SSHLUA_INVENTORY, or config.lua's
+---@param opts? sshlua.InventoryOptions
+---@return sshlua.Inventory
+function M.inventory(source, opts) return (require("sshlua.inventory").open(source, opts, 2)) end
 
 --- A session by hand.
 ---@param name string

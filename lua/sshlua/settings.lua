@@ -6,6 +6,8 @@ local M = {
   defaults = {},
   ---@type table<string, table> host name -> connect options
   hosts = {},
+  --- Nothing else counts: neither SSHLUA_* nor config.lua. The demo fleet's.
+  only_mine = false,
 }
 
 return M

@@ -7,6 +7,7 @@ local modules = {
   { "demo", "sshlua.cli.demo" },
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
+  { "hosts", "sshlua.cli.hosts" },
 }
 
 --- The module's name when there is such a command.

@@ -18,6 +18,7 @@ function M.text(program)
     { "packet hook", on(about.packet_hook) },
     { "fibres", on(about.fibres) },
     { "JSON", on(about.json) },
+    { "YAML", about.yaml and "on (libyaml " .. about.yaml .. ")" or "off" },
     { "line editing", on(program.edit) },
     { "luv", on(program.luv) },
   }

@@ -29,6 +29,7 @@ local core = {}
 ---@field packet_hook boolean the engine sees packets before libssh2 does
 ---@field fibres boolean prompts of the server can wait
 ---@field json boolean json_decode works (built with jansson)
+---@field yaml? string version of libyaml; nil: yaml_decode does not work
 
 --- What this build is made of.
 ---@return sshlua.core.About

@@ -57,6 +57,13 @@ function core.json_encode(value, options) end
 ---@return sshlua.CoreError? err kind protocol (line, column), limit, memory; config when built without jansson
 function core.json_decode(text) end
 
+--- YAML text as a Lua value; the rules are in src/base/yaml.h. `positions[t][key]` is the line of a key or item.
+---@param text string
+---@return any value
+---@return table<table, table<any, integer>>|sshlua.CoreError positions or err: kind protocol (line, column), limit,
+--- memory; config when built without libyaml
+function core.yaml_decode(text) end
+
 --- Writes a file that is whole or not there: temporary name, sync, rename. Keeps the mode of an existing file and
 --- the symbolic link in front of it; refuses devices, pipes and folders. Blocks on the disk.
 ---@param path string

@@ -1,0 +1,32 @@
+-- A directory with files for the present spec.
+local core = require "sshlua.core"
+
+local M = {}
+
+local directory
+
+-- Makes it when first asked for.
+function M.directory()
+  directory = directory or assert(core.fs_mkdtemp_sync((os.getenv "TMPDIR" or "/tmp") .. "/sshlua-spec.XXXXXX"))
+  return directory
+end
+
+-- Writes a file with its directories; returns its path.
+function M.write(name, text, mode)
+  local path = M.directory()
+  for folder in name:gmatch "([^/]+)/" do
+    path = path .. "/" .. folder
+    core.fs_mkdir_sync(path, 448)
+  end
+  path = M.directory() .. "/" .. name
+  assert(core.fs_write_sync(path, text, mode or 420))
+  return path
+end
+
+-- For after_each.
+function M.remove()
+  if directory then core.fs_rmtree_sync(directory) end
+  directory = nil
+end
+
+return M
