@@ -408,4 +408,9 @@ function M.shared(target)
   return pool.session(target, M.open)
 end
 
+--- Closes it; those who share it lose it, too.
+function M.close_shared(target)
+  if pcall(route.of, target, M.target) then pool.close(target) end
+end
+
 return M

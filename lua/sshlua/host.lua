@@ -146,7 +146,7 @@ function Host:get(from, to, opts)
 end
 
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
-function Host:close() pool.close(self.target) end
+function Host:close() connect.close_shared(self.target) end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({

@@ -89,9 +89,10 @@ function M.session(target, open)
   end
 end
 
---- Closes the connection of a target; those who share it lose it, too.
+--- Closes the connection of a target, if there is one.
+---@param target table its route is known
 function M.close(target)
-  local entry = target.route and pool[key_of(target)]
+  local entry = pool[key_of(target)]
   if entry and entry.session then
     local s = entry.session
     entry.session = nil
