@@ -115,9 +115,9 @@ function Proxy:explain(err)
   if err.kind == "connection_lost" and task.current() then
     pcall(scope.shield, scope.timeout, LAST_WORDS_SECONDS, until_told, self)
   end
-  local words = self.last_line and ": " .. errors.excerpt(self.last_line, 200) or ""
+  local words = self.last_line and ": " .. errors.excerpt(self.last_line, 200) or err.message:match(", which said: .*") or ""
   if self.ended:is_set() then
-    local how = self.signal and "was ended by " .. self.signal or ("ended with exit status %d"):format(self.code or 0)
+    local how = self.signal and "was ended by signal " .. self.signal:gsub("^SIG", "") or ("ended with exit status %d"):format(self.code or 0)
     err.message = ("the proxy command (%s) %s%s"):format(clean(self.label), how, words)
     if not self.signal and self.code == 127 then err.hint = "is the program of ProxyCommand installed?" end
   else
