@@ -56,7 +56,7 @@ local legacy = {
 ---@field via? string|sshlua.Host|(string|sshlua.Host)[]|false through these hosts, the nearest first; false: directly
 ---@field proxy_jump? string the same as ssh_config says it: "a,b", "none"
 ---@field proxy_command? string a shell command that carries the connection; %h, %n, %p, %r
----@field max_startups? integer connections being made at once to one address; default 8
+---@field max_startups? integer connections being made at once to one address; default 6
 ---@field max_opens? integer connections being made at once through this host; default 32
 ---@field timeout? number seconds for connecting, all in all
 ---@field timeouts? table<string, number> seconds by phase: resolve, connect, greeting, handshake, hostkey, ...
@@ -105,7 +105,8 @@ M.options = {
   server_alive_interval = "seconds", server_alive_count_max = "count",
   compression = "boolean", ciphers = "list", macs = "list", kex = "list", host_key_algorithms = "list",
   legacy = "boolean", bind = "string", family = "number",
-  via = "string|table|false", proxy_jump = "string", proxy_command = "string", max_startups = "count", max_opens = "count",
+  via = "string|table|false", proxy_jump = "string", proxy_command = "string",
+  max_startups = "count", max_opens = "count",
   max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
 }
 

@@ -1,5 +1,5 @@
 --- How many connections are being made at once, and how often: sshd drops those beyond its MaxStartups before the
---- greeting, at random. Fewer than that are made at once to one address, and those that are dropped wait longer each time.
+--- greeting, at random. Fewer are made at once to one address, and those that are dropped wait longer each time.
 
 local errors = require("sshlua.errors")
 local group = require("sshlua.task.group")
@@ -7,8 +7,8 @@ local sync = require("sshlua.task.sync")
 
 local M = {}
 
---- sshd begins to drop when 10 have not authenticated yet.
-local TO_ONE_ADDRESS = 8
+--- sshd begins to drop when 10 have not authenticated yet, and hears a little later than we that one has.
+local TO_ONE_ADDRESS = 6
 local TRIES, TRIES_DROPPED = 3, 10
 
 local lines = {} -- address -> { semaphore=, users= }
@@ -29,12 +29,22 @@ end
 
 local function was_dropped(err) return errors.is(err, "connection_lost") and err.phase == "greeting" end
 
---- Calls fn() until it succeeds. What a retry may cure is tried 3 times; connections that are dropped before the greeting
---- 10 times; `tries` is for both. A failure on the way (its `via`) has been tried there.
+local function explain(err, times)
+  if not was_dropped(err) or rawget(err, "proxy") or rawget(err, "via") then return err end
+  if times > 1 then
+    err.message = ("the server dropped %d connections before its greeting, the last one: %s"):format(times, err.message)
+  end
+  err.hint = "the server may refuse more connections for now (MaxStartups, PerSourcePenalties)"
+  return err
+end
+
+--- Calls fn() until it succeeds. What a retry may cure is tried 3 times, connections that are dropped before the
+--- greeting 10 times; `tries` is for both. A failure on the way (its `via`) has been tried again there.
 local function retry(opts, fn)
-  local failed, dropped = 0, 0
+  local tries = opts.tries or TRIES_DROPPED
+  local failed, dropped, attempts = 0, 0, 0
   local ok, r = pcall(group.retry, {
-    tries = opts.tries or TRIES_DROPPED, delay = 0.3, max_delay = 5, jitter = 0.5,
+    tries = tries, delay = 0.3, max_delay = 5, jitter = 0.5,
     on = function(err)
       if not errors.is(err) or not err.retryable or rawget(err, "via") then return false end
       if was_dropped(err) then
@@ -44,19 +54,17 @@ local function retry(opts, fn)
       failed = failed + 1
       return failed < (opts.tries or TRIES)
     end,
-  }, fn)
+  }, function(attempt)
+    attempts = attempt
+    return fn()
+  end)
   if ok then return r end
-  if was_dropped(r) and rawget(r, "proxy") == nil then
-    dropped = math.max(dropped, 1)
-    if dropped > 1 then
-      r.message = ("the server dropped %d connections before its greeting, the last one: %s"):format(dropped, r.message)
-    end
-    r.hint = "the server may refuse more connections for now (MaxStartups, PerSourcePenalties)"
-  end
-  error(r, 0)
+  if attempts == tries then dropped = dropped + 1 end -- the last failure is not asked about
+  error(explain(r, dropped), 0)
 end
 
---- fn() in its turn and with retries. A connection that was dropped keeps its place while it waits: then fewer are made.
+--- fn() in its turn and with retries. A connection that was dropped keeps its place while it waits, so that fewer
+--- are made.
 ---@param address string what shares a limit
 ---@param opts { max_startups?: integer, tries?: integer }
 ---@param fn fun(): any

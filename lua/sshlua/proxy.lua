@@ -15,7 +15,7 @@ local GRACE_SECONDS = 1
 local LAST_WORDS_SECONDS = 0.5
 local LINE_MAX = 1024
 
---- Tokens ---------------------------------------------------------------------------------------------------------------
+--- Tokens -----------------------------------------------------------------------------------------------------------
 
 local function check_token(name, value)
   if not value:find("^%-") and not value:find("[%s%c'\"`$\\;&<>|(){}*?!#]") then return value end
@@ -76,7 +76,7 @@ local function read_stderr(self)
   end)
 end
 
---- Life -----------------------------------------------------------------------------------------------------------------
+--- Life -------------------------------------------------------------------------------------------------------------
 
 --- Starts a command by the user's shell, as ssh does.
 ---@param target table
@@ -115,9 +115,11 @@ function Proxy:explain(err)
   if err.kind == "connection_lost" and task.current() then
     pcall(scope.shield, scope.timeout, LAST_WORDS_SECONDS, until_told, self)
   end
-  local words = self.last_line and ": " .. errors.excerpt(self.last_line, 200) or err.message:match(", which said: .*") or ""
+  local words = self.last_line and ": " .. errors.excerpt(self.last_line, 200)
+  words = words or err.message:match(", which said: .*") or ""
   if self.ended:is_set() then
-    local how = self.signal and "was ended by signal " .. self.signal:gsub("^SIG", "") or ("ended with exit status %d"):format(self.code or 0)
+    local how = ("ended with exit status %d"):format(self.code or 0)
+    if self.signal then how = "was ended by signal " .. self.signal:gsub("^SIG", "") end
     err.message = ("the proxy command (%s) %s%s"):format(clean(self.label), how, words)
     if not self.signal and self.code == 127 then err.hint = "is the program of ProxyCommand installed?" end
   else

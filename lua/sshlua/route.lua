@@ -15,8 +15,8 @@ local options = { "via", "proxy_jump", "proxy_command" }
 ---@field hop? table the target that carries the connection; it has a route of its own
 ---@field command? string a shell command whose standard input and output carry it
 
---- In `all`, leaves what the first of the layers says about the way. A command of the first layer, the script's own, gets
---- its tokens; in the others they have been expanded.
+--- In `all`, leaves what the first of the layers says about the way. A command of the first layer, the script's own,
+--- gets its tokens; in the others they have been expanded.
 ---@param all table merged options
 ---@param values table<string, string> token -> value
 ---@param ... table|nil the layers, the strongest first
