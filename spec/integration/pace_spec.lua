@@ -49,7 +49,8 @@ describe("many connections to one sshd", function()
     task.sleep(0.3)
     local e = fails("connection_lost", ssh.connect, "target", servers.options(d, "target", { tries = 3 }))
     assert.truthy(e.message:find "dropped 3 connections before its greeting", e.message)
-    assert.truthy(e.message:find "MaxStartups", e.message) -- sshd's own words
+    -- sshd says "Exceeded MaxStartups", and the kernel may take that back
+    assert.truthy(e.message:find "which said: Exceeded MaxStartups" or e.message:find "reset by peer", e.message)
     assert.truthy(e.hint:find "MaxStartups", e.hint)
     assert.equal("greeting", e.phase)
   end, 60))

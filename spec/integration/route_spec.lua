@@ -79,6 +79,23 @@ describe("a chain of jump hosts", function()
     assert.equal(1, mid())
   end))
 
+  it("survives key re-exchanges on every level at once", body(function()
+    local own = servers.fleet { hosts = names, sshd_config = { "RekeyLimit 700K" } }
+    configured(nil, own)
+    local h = ssh.host("web1", { via = "gate,mid" })
+    local bytes = {}
+    for i = 1, 400000 do bytes[i] = ("%08d\n"):format(i) end
+    bytes = table.concat(bytes)
+    local file = servers.write_file(own.dir .. "/bytes", bytes)
+    task.all(function()
+      for _ = 1, 3 do assert.is_true(h:run({ "cat", file }).stdout == bytes) end
+    end, function()
+      for _ = 1, 3 do assert.is_true(h:run("cat", { stdin = bytes }).stdout == bytes) end
+    end)
+    require("sshlua.pool").close_all()
+    own:stop()
+  end, 90))
+
   it("is one connection for equal ways and another for another way", body(function()
     configured()
     local web1 = before_and_now "web1"
@@ -238,12 +255,12 @@ describe("a host behind a jump host", function()
       local relay = testbed.relay { to = { host.address, host.port }, up = faults.up, down = faults.down }
       local gate = servers.options(fleet(), "gate", { hostname = relay.address, port = relay.port, known_hosts = "none",
         insecure_accept_any_host_key = true, tries = 1 })
+      local s
       local ok, e = pcall(function()
-        local s = ssh.connect("web1", { via = ssh.host("gate", gate), tries = 1, timeout = 10 })
-        local r = s:exec "head -c 200000 /dev/zero"
-        s:close()
-        return assert(r.bytes == 200000)
+        s = ssh.connect("web1", { via = ssh.host("gate", gate), tries = 1, timeout = 10 })
+        return assert(s:exec("head -c 200000 /dev/zero").bytes == 200000)
       end)
+      if s then s:close() end
       if not ok then assert.truthy(e.kind == "connection_lost" or e.kind == "protocol" or e.kind == "timeout", tostring(e)) end
       local whole = not ((faults.down or {}).cut_after or (faults.up or {}).cut_after or (faults.down or {}).flip_at)
       assert.equal(whole, ok, tostring(e))

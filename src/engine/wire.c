@@ -24,8 +24,9 @@ void sl_wire_fail(sl_wire *w, const sl_err *err) {
 
 static ssize_t wire_lost(sl_wire *w, int code) {
   sl_err e = {0};
-  if (code == 0 && !w->greeted && w->said[0])
-    sl_err_set(&e, SL_CONNECTION_LOST, "EOF", 0, "the connection was closed by the remote host, which said: %s", w->said);
+  if (!w->greeted && w->said[0])
+    sl_err_set(&e, SL_CONNECTION_LOST, code ? uv_err_name(code) : "EOF", code,
+               "the connection was closed by the remote host, which said: %s", w->said);
   else if (code == 0)
     sl_err_set(&e, SL_CONNECTION_LOST, "EOF", 0, "the connection was closed by the remote host");
   else
