@@ -5,7 +5,7 @@
 local auth = require("sshlua.auth")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
-local group = require("sshlua.task.group")
+local eyeballs = require("sshlua.eyeballs")
 local hostkeys = require("sshlua.hostkeys")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
@@ -198,59 +198,6 @@ local function phase(target, name, fn, ...)
   return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143
 end
 
---- Happy eyeballs (RFC 8305): families take turns, the next address starts when the one before fails or is slow.
-local ATTEMPT_DELAY = 0.25
-
-local function interleave(addresses)
-  local six, four, out = {}, {}, {}
-  for _, a in ipairs(addresses) do
-    local list = a:find(":", 1, true) and six or four
-    list[#list + 1] = a
-  end
-  local first, second = six, four
-  if addresses[1] and not addresses[1]:find(":", 1, true) then first, second = four, six end
-  for i = 1, math.max(#first, #second) do
-    out[#out + 1] = first[i]
-    out[#out + 1] = second[i]
-  end
-  return out
-end
-
-local function connect_one(target, address)
-  return await(core.tcp_connect, address, target.port, target.opts.bind and { bind = target.opts.bind } or nil)
-end
-
-local function connect_any(target, addresses)
-  if #addresses == 1 then return connect_one(target, addresses[1]), addresses[1] end
-  local winner, used, failures = nil, nil, {}
-  group.scope(function(s)
-    local started = 0
-    local function start_next()
-      if winner or started >= #addresses then return end
-      started = started + 1
-      local mine = started
-      s:spawn(function()
-        local slow = scope.timer(ATTEMPT_DELAY, start_next)
-        local ok, socket = pcall(connect_one, target, addresses[mine])
-        slow:cancel()
-        if not ok then
-          failures[#failures + 1] = socket
-          return start_next()
-        end
-        if winner then return socket:close() end
-        winner, used = socket, addresses[mine]
-        s:cancel()
-      end)
-    end
-    start_next()
-  end)
-  if winner then return winner, used end
-  local texts = {}
-  for i, e in ipairs(failures) do texts[i] = e.message end
-  local first = failures[1]
-  errors.raise({ kind = "connect", name = first.name, code = first.code, message = table.concat(texts, "; ") })
-end
-
 local function join(list, more)
   list = table.concat(options.list(list), ",")
   return more and list .. "," .. more or list
@@ -331,7 +278,7 @@ end
 
 local function directly(target)
   local addresses = phase(target, "resolve", await, core.resolve, target.hostname, target.opts.family or 0)
-  local socket, address = phase(target, "connect", connect_any, target, interleave(addresses))
+  local socket, address = phase(target, "connect", eyeballs.connect, target, addresses)
   if log.wants(1) then log.emit(1, target.name, "connected", { address = address, port = target.port }) end
   return handshake(target, socket)
 end
