@@ -1,9 +1,10 @@
-/* A wire fed by a channel: the bytes of the inner session go through the lanes of a strand of the outer one, without a
-   socket in between. Two operations stand in the channel's lanes as long as the wire lives; nobody in Lua waits for them.
+/* A wire fed by a channel: the bytes of the inner session go through the lanes of a strand of the
+   outer one, without a socket in between. Two operations stand in the channel's lanes as long as
+   the wire lives; nobody in Lua waits for them.
 
-   Bounded both ways: what comes is read only while little of it waits here, so that the channel's window closes; what goes
-   stays in the inner wire's own out-queue until the channel takes it, and above its high water the inner session steps no
-   writes. */
+   Bounded both ways: what comes is read only while little of it waits here, so that the channel's
+   window closes; what goes stays in the inner wire's own out-queue until the channel takes it, and
+   above its high water the inner session steps no writes. */
 #include "engine/wire_channel.h"
 
 #include <errno.h>
@@ -41,7 +42,9 @@ static void tell(channel_wire *cw) {
   sl_engine_queue(cw->inner);
 }
 
-static void poked(sl_job *job) { tell((channel_wire *)job); }
+static void poked(sl_job *job) {
+  tell((channel_wire *)job);
+}
 
 static void wake_below(channel_wire *cw) {
   if (!cw->below->engine) return;
@@ -49,7 +52,8 @@ static void wake_below(channel_wire *cw) {
   sl_engine_queue(cw->below->engine);
 }
 
-/* --- the two operations ------------------------------------------------------------------------------------- */
+/* --- the two operations
+ * ------------------------------------------------------------------------------------- */
 
 static int read_step(sl_op *op) {
   channel_wire *cw = ((pass_op *)op)->wire;
@@ -90,7 +94,8 @@ static int write_step(sl_op *op) {
   return sl_step_again();
 }
 
-/* Not started by Lua, an operation that has ended is released at once: this is how we hear of it. */
+/* Not started by Lua, an operation that has ended is released at once: this is how we hear of it.
+ */
 static void pass_clean(sl_op *op) {
   pass_op *x = (pass_op *)op;
   channel_wire *cw = x->wire;
@@ -98,16 +103,18 @@ static void pass_clean(sl_op *op) {
   if (cw->reader == x) cw->reader = NULL;
   if (cw->writer == x) cw->writer = NULL;
   if (op->err.kind && !cw->err.kind && !cw->ended)
-    sl_err_set(&cw->err, SL_CONNECTION_LOST, op->err.name, op->err.code, "the connection through %s was lost: %s", cw->via,
-               op->err.message);
+    sl_err_set(&cw->err, SL_CONNECTION_LOST, op->err.name, op->err.code,
+               "the connection through %s was lost: %s", cw->via, op->err.message);
   cw->ended = true;
   tell(cw);
 }
 
 static const sl_op_kind read_kind = {.name = "wire.read", .step = read_step, .clean = pass_clean};
-static const sl_op_kind write_kind = {.name = "wire.write", .step = write_step, .clean = pass_clean};
+static const sl_op_kind write_kind = {
+    .name = "wire.write", .step = write_step, .clean = pass_clean};
 
-/* --- the transport ------------------------------------------------------------------------------------------- */
+/* --- the transport
+ * ------------------------------------------------------------------------------------------- */
 
 static ssize_t channel_wire_recv(sl_wire *w, void *buf, size_t len) {
   channel_wire *cw = w->below;
@@ -152,14 +159,17 @@ static void channel_wire_free(channel_wire *cw) {
   free(cw);
 }
 
-static void channel_wire_close(sl_wire *w) { channel_wire_free(w->below); }
+static void channel_wire_close(sl_wire *w) {
+  channel_wire_free(w->below);
+}
 
 static const sl_transport channel_transport = {.recv = channel_wire_recv,
                                                .send = channel_wire_send,
                                                .want = channel_wire_want,
                                                .close = channel_wire_close};
 
-/* --- making one ---------------------------------------------------------------------------------------------- */
+/* --- making one
+ * ---------------------------------------------------------------------------------------------- */
 
 static pass_op *start_pass(channel_wire *cw, int lane, const sl_op_kind *kind) {
   pass_op *x = sl_eop_new(cw->below->engine, cw->below, lane, kind, sizeof *x);
@@ -170,14 +180,15 @@ static pass_op *start_pass(channel_wire *cw, int lane, const sl_op_kind *kind) {
   return x;
 }
 
-int sl_engine_attach_strand(sl_engine *e, sl_strand *below, const sl_channel_port *port, const char *via,
-                            const sl_buf *ahead) {
+int sl_engine_attach_strand(sl_engine *e, sl_strand *below, const sl_channel_port *port,
+                            const char *via, const sl_buf *ahead) {
   channel_wire *cw = calloc(1, sizeof *cw);
   if (!cw) {
     port->release(below);
     return -1;
   }
-  *cw = (channel_wire){.poke = {.run = poked}, .inner = e, .below = below, .port = port, .want_read = true};
+  *cw = (channel_wire){
+      .poke = {.run = poked}, .inner = e, .below = below, .port = port, .want_read = true};
   snprintf(cw->via, sizeof cw->via, "%s", via);
   bool kept = !sl_buf_len(ahead) || sl_buf_append(&cw->in, sl_buf_head(ahead), sl_buf_len(ahead));
   cw->reader = kept ? start_pass(cw, SL_LANE_IN, &read_kind) : NULL;

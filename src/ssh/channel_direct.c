@@ -1,8 +1,9 @@
 /* Opening channels of type direct-tcpip (RFC 4254 7.2).
 
-   The server answers when its connect has ended, which may take minutes for a host that is down, and libssh2 keeps one
-   state for all opens: one dead host would hold up five hundred behind the same bastion. So with libssh2 built in, the
-   channel is set up here, in a lane of its own; other builds wait their turn in the session's lane. */
+   The server answers when its connect has ended, which may take minutes for a host that is down,
+   and libssh2 keeps one state for all opens: one dead host would hold up five hundred behind the
+   same bastion. So with libssh2 built in, the channel is set up here, in a lane of its own; other
+   builds wait their turn in the session's lane. */
 #include "ssh/channel.h"
 
 #include <stdlib.h>
@@ -13,11 +14,17 @@
 #include "libssh2_priv.h"
 #include "transport.h"
 
-uint32_t _libssh2_channel_nextid(LIBSSH2_SESSION *session); /* its header has the name of one of ours */
+uint32_t
+_libssh2_channel_nextid(LIBSSH2_SESSION *session); /* its header has the name of one of ours */
 #endif
 
 static const char type_name[] = "direct-tcpip";
-enum { TYPE_LEN = sizeof type_name - 1, HOST_MAX = 255, ORIGIN_PORT = 0, MESSAGE_MAX = HOST_MAX + 40 };
+enum {
+  TYPE_LEN = sizeof type_name - 1,
+  HOST_MAX = 255,
+  ORIGIN_PORT = 0,
+  MESSAGE_MAX = HOST_MAX + 40
+};
 
 typedef enum answer { NONE, CONFIRMED, REFUSED, NONSENSE } answer;
 
@@ -37,7 +44,9 @@ typedef struct sl_direct {
 static bool confirmed(sl_channel *ch, sl_reader *r) {
   LIBSSH2_CHANNEL *raw = ch->strand.raw;
   uint32_t window;
-  if (!sl_get_u32(r, &raw->remote.id) || !sl_get_u32(r, &window) || !sl_get_u32(r, &raw->local.packet_size)) return false;
+  if (!sl_get_u32(r, &raw->remote.id) || !sl_get_u32(r, &window) ||
+      !sl_get_u32(r, &raw->local.packet_size))
+    return false;
   raw->local.window_size = raw->local.window_size_initial = window;
   ch->ended = false;
   return true;
@@ -62,7 +71,8 @@ bool sl_channel_direct_answer(sl_channel *ch, const unsigned char *data, size_t 
   } else if (sl_get_u32(&r, &x->reason)) {
     x->answer = REFUSED;
     (void)sl_get_string(&r, &text);
-    snprintf(x->text, sizeof x->text, "%.*s", (int)(text.n > 150 ? 150 : text.n), text.p ? (const char *)text.p : "");
+    snprintf(x->text, sizeof x->text, "%.*s", (int)(text.n > 150 ? 150 : text.n),
+             text.p ? (const char *)text.p : "");
   }
   return true;
 }
@@ -126,7 +136,8 @@ static int direct_end(sl_direct *x) {
   if (x->ch->opened) return 0;
   raw_forget(x);
   if (x->answer == REFUSED) return refused(x);
-  sl_err_set(&x->eop.op.err, SL_PROTOCOL, NULL, 0, "the server's answer to opening a channel makes no sense");
+  sl_err_set(&x->eop.op.err, SL_PROTOCOL, NULL, 0,
+             "the server's answer to opening a channel makes no sense");
   return LIBSSH2_ERROR_CHANNEL_FAILURE;
 }
 
@@ -163,16 +174,17 @@ static void direct_clean(sl_op *op) {
 static int direct_step(sl_op *op) {
   sl_direct *x = (sl_direct *)op;
   sl_session *s = (sl_session *)x->eop.engine;
-  LIBSSH2_CHANNEL *raw =
-      libssh2_channel_open_ex(s->engine.raw, type_name, TYPE_LEN, x->window, LIBSSH2_CHANNEL_PACKET_DEFAULT,
-                              (const char *)x->message, (unsigned)x->message_len);
+  LIBSSH2_CHANNEL *raw = libssh2_channel_open_ex(
+      s->engine.raw, type_name, TYPE_LEN, x->window, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+      (const char *)x->message, (unsigned)x->message_len);
   int rc = sl_step_pointer(&s->engine, raw);
   if (raw) {
     sl_strand_add(&s->engine, &x->ch->strand);
     sl_strand_attach(&x->ch->strand, raw);
     x->ch->opened = true;
   } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE) {
-    snprintf(x->text, sizeof x->text, "%s", s->open_failure[0] ? s->open_failure : "the server refused the channel");
+    snprintf(x->text, sizeof x->text, "%s",
+             s->open_failure[0] ? s->open_failure : "the server refused the channel");
     s->open_failure[0] = '\0';
     return refused(x);
   }
@@ -235,8 +247,8 @@ static sl_direct *direct_new(sl_engine *e) {
   return x;
 }
 
-/* session:open_direct(host, port, window|nil, done): done(nil, channel) when the server has connected to host and port.
-   A refusal has the reason's number (RFC 4254 5.1) as its code. */
+/* session:open_direct(host, port, window|nil, done): done(nil, channel) when the server has
+   connected to host and port. A refusal has the reason's number (RFC 4254 5.1) as its code. */
 static int l_open_direct(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
   size_t len;
@@ -258,4 +270,6 @@ static int l_open_direct(lua_State *L) {
 
 static const luaL_Reg direct_verbs[] = {{"open_direct", l_open_direct}, {NULL, NULL}};
 
-const luaL_Reg *sl_channel_direct_verbs(void) { return direct_verbs; }
+const luaL_Reg *sl_channel_direct_verbs(void) {
+  return direct_verbs;
+}

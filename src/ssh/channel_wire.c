@@ -4,7 +4,8 @@
 #include "engine/wire_channel.h"
 #include "ssh/channel.h"
 
-/* One length for every read of a channel (docs/engine.md, rule 4), so it goes by way of the loop's buffer. */
+/* One length for every read of a channel (docs/engine.md, rule 4), so it goes by way of the loop's
+ * buffer. */
 static ssize_t port_read(sl_strand *below, sl_buf *in) {
   sl_channel *ch = (sl_channel *)below;
   char **scratch = &below->engine->loop->scratch;
@@ -18,14 +19,18 @@ static ssize_t port_write(sl_strand *below, const char *bytes, size_t len) {
   return libssh2_channel_write_ex(below->raw, 0, bytes, len);
 }
 
-static void port_release(sl_strand *below) { sl_channel_release((sl_channel *)below); }
+static void port_release(sl_strand *below) {
+  sl_channel_release((sl_channel *)below);
+}
 
-static const sl_channel_port port = {.read = port_read, .write = port_write, .release = port_release};
+static const sl_channel_port port = {
+    .read = port_read, .write = port_write, .release = port_release};
 
 void sl_channel_become_wire(lua_State *L, int idx, sl_engine *e, const char *via) {
   sl_channel *ch = sl_channel_check(L, idx);
   if (!ch->strand.engine || !ch->strand.raw) luaL_argerror(L, idx, "a channel of a closed session");
-  if (ch->strand.engine == e || !sl_strand_idle(&ch->strand)) luaL_argerror(L, idx, "the channel is in use");
+  if (ch->strand.engine == e || !sl_strand_idle(&ch->strand))
+    luaL_argerror(L, idx, "the channel is in use");
   *ch->box = NULL;
   ch->box = NULL;
   sl_buf ahead = ch->unread[0];
