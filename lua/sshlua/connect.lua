@@ -310,7 +310,10 @@ local function through(target, hop)
   return below:_in_turn(function()
     local channel = phase(target, "connect", tunnel.channel, below, target.hostname, target.port)
     if log.wants(1) then log.emit(1, target.name, "connected", { via = hop.name, port = target.port }) end
-    return handshake(target, channel, hop.name)
+    local ok, s = pcall(handshake, target, channel, hop.name)
+    if ok then return s end
+    if errors.is(s) and not below:is_alive() then s.lost_way = hop.name end
+    error(s, 0)
   end)
 end
 

@@ -27,7 +27,14 @@ local function in_line(address, places, fn, ...)
   return r[2]
 end
 
-local function was_dropped(err) return errors.is(err, "connection_lost") and err.phase == "greeting" end
+local function was_dropped(err)
+  return errors.is(err, "connection_lost") and err.phase == "greeting" and not rawget(err, "lost_way")
+end
+
+--- What failed on the way (its `via`) has been tried again there; a command that failed would fail again.
+local function is_final(err)
+  return not errors.is(err) or not err.retryable or rawget(err, "via") or rawget(err, "proxy_failed")
+end
 
 local function explain(err, times)
   if not was_dropped(err) or rawget(err, "proxy") or rawget(err, "via") then return err end
@@ -39,14 +46,14 @@ local function explain(err, times)
 end
 
 --- Calls fn() until it succeeds. What a retry may cure is tried 3 times, connections that are dropped before the
---- greeting 10 times; `tries` is for both. A failure on the way (its `via`) has been tried again there.
+--- greeting 10 times; `tries` is for both.
 local function retry(opts, fn)
   local tries = opts.tries or TRIES_DROPPED
   local failed, dropped, attempts = 0, 0, 0
   local ok, r = pcall(group.retry, {
     tries = tries, delay = 0.3, max_delay = 5, jitter = 0.5,
     on = function(err)
-      if not errors.is(err) or not err.retryable or rawget(err, "via") then return false end
+      if is_final(err) then return false end
       if was_dropped(err) then
         dropped = dropped + 1
         return true

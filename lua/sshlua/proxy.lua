@@ -118,6 +118,7 @@ function Proxy:explain(err)
   local words = self.last_line and ": " .. errors.excerpt(self.last_line, 200)
   words = words or err.message:match(", which said: .*") or ""
   if self.ended:is_set() then
+    err.proxy_failed = self.signal ~= nil or self.code ~= 0
     local how = ("ended with exit status %d"):format(self.code or 0)
     if self.signal then how = "was ended by signal " .. self.signal:gsub("^SIG", "") end
     err.message = ("the proxy command (%s) %s%s"):format(clean(self.label), how, words)

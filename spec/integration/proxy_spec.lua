@@ -87,6 +87,15 @@ describe("a proxy command", function()
     assert.truthy(e.message:find "exit status 0", e.message)
   end))
 
+  it("that fails is not run again; one behind which the server hangs up is", body(function()
+    hear()
+    local file = fleet().dir .. "/runs"
+    fails("connection_lost", ssh.connect, "web1", by("sh -c 'echo x >>" .. file .. "; exit 1'", { tries = 3 }))
+    assert.equal("x\n", servers.read_file(file))
+    fails("connection_lost", ssh.connect, "web1", by("sh -c 'echo y >>" .. file .. "'", { tries = 2 }))
+    assert.equal("x\ny\ny\n", servers.read_file(file))
+  end))
+
   it("has its words cleaned", body(function()
     hear()
     local e = fails("connection_lost", ssh.connect, "web1", by [[printf '\033]0;x\007\033[31mred\n' >&2]])
