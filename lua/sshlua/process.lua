@@ -1,6 +1,5 @@
 --- Commands on a channel: starting one, its streams, its end. `exec` collects a whole run into a Result, `spawn`
---- hands the
---- streams to the script.
+--- hands the streams to the script.
 
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
@@ -43,21 +42,36 @@ local function request_pty(ch, pty)
   await(ch.pty, ch, p.term or os.getenv("TERM") or "xterm", p.cols or 80, p.rows or 24, "\0")
 end
 
---- A channel with the command under way.
-local function start(session, cmd, opts)
+--- A channel that is ready for the command, and the command's text.
+local function prepare(session, cmd, opts)
   local ch = session:_open_channel()
-  local ok, err = pcall(function()
+  if not opts.env and not opts.pty then return ch, command.wrap(command.text(cmd, 4), opts.cwd) end
+  local ok, refused = pcall(function()
     local refused = set_environment(ch, opts.env)
     request_pty(ch, opts.pty)
-    await(ch.exec, ch, command.wrap(command.text(cmd, 4), opts.cwd, refused))
+    return refused
   end)
-  if ok then return ch end
+  if ok then return ch, command.wrap(command.text(cmd, 4), opts.cwd, refused) end
   session:_close_channel(ch)
+  error(refused, 0)
+end
+
+--- What the server's refusal of a command means.
+local function explain(err)
   if errors.is(err, "channel") and err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" then
     err.message = "the server refused to run the command"
     err.hint = "the account may be restricted (a forced command, a menu), or the server takes no exec requests"
   end
-  error(err, 0)
+  return err
+end
+
+--- A channel with the command under way.
+local function start(session, cmd, opts)
+  local ch, text = prepare(session, cmd, opts)
+  local ok, err = pcall(await, ch.exec, ch, text)
+  if ok then return ch end
+  session:_close_channel(ch)
+  error(explain(err), 0)
 end
 
 --- Feeding ----------------------------------------------------------------------------------------------------------
@@ -94,6 +108,12 @@ local function collector(limit, sink)
       self.sizes[which] = self.sizes[which] + math.min(#bytes, room)
     end
     if sink then sink(bytes, which == 0 and "stdout" or "stderr") end
+  end
+  function self.output()
+    return {
+      stdout = table.concat(self.pieces[0]), stderr = table.concat(self.pieces[1]), bytes = self.bytes,
+      truncated = self.truncated,
+    }
   end
   return self
 end
@@ -134,16 +154,17 @@ local function stop(session, ch)
   session:_close_channel(ch)
 end
 
-local function result_of(session, cmd, out, before, fields)
+--- `fields` become the Result: what came, and how it ended.
+local function result_of(session, cmd, before, fields)
   fields.host, fields.port, fields.cmd = session.name, session.port, cmd
-  fields.stdout, fields.stderr = table.concat(out.pieces[0]), table.concat(out.pieces[1])
-  fields.bytes, fields.truncated = out.bytes, out.truncated
   fields.duration = core.now() - before
-  return Result.new(fields)
+  return Result.own(fields)
 end
 
-local function interrupted(session, cmd, out, before, err)
-  local result = result_of(session, cmd, out, before, { err = err })
+--- Raises err with the Result of what came before it.
+local function interrupted(session, cmd, before, output, err)
+  output.err = err
+  local result = result_of(session, cmd, before, output)
   if errors.is(err, "cancelled") then
     -- The cancellation belongs to many; what this call had so far belongs to it alone.
     err = errors.new({
@@ -157,27 +178,62 @@ local function interrupted(session, cmd, out, before, err)
   error(err, 0)
 end
 
-local function exec(session, cmd, opts)
-  local before = core.now()
-  local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
-  local started, ch = pcall(start, session, cmd, opts)
-  if not started then return interrupted(session, cmd, out, before, ch) end
-  local r = task.pack(pcall(run, ch, opts, out))
-  if not r[1] then
-    stop(session, ch)
-    return interrupted(session, cmd, out, before, r[2])
-  end
-  session:_close_channel(ch)
-  local code, signal, message = r[2], r[3], r[4]
+--- The command is over: its Result.
+local function ended(session, cmd, before, output, code, signal, message)
   if code == nil and signal == nil and not session:is_alive() then
-    return interrupted(session, cmd, out, before, session:_lost())
+    return interrupted(session, cmd, before, output, session:_lost())
   end
   if log.wants(2) then
     local seconds = ("%.4f"):format(core.now() - before)
     log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = seconds })
   end
-  if message == "" then message = nil end
-  return result_of(session, cmd, out, before, { code = code, signal = signal, signal_message = message })
+  output.code, output.signal = code, signal
+  if message ~= "" then output.signal_message = message end
+  return result_of(session, cmd, before, output)
+end
+
+--- Piece by piece: there is input to feed, a sink, or silence to be noticed.
+local function exec_pieces(session, cmd, opts, before)
+  local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
+  local started, ch = pcall(start, session, cmd, opts)
+  if not started then return interrupted(session, cmd, before, out.output(), ch) end
+  local ok, code, signal, message = pcall(run, ch, opts, out)
+  if not ok then
+    stop(session, ch)
+    return interrupted(session, cmd, before, out.output(), code)
+  end
+  session:_close_channel(ch)
+  return ended(session, cmd, before, out.output(), code, signal, message)
+end
+
+local function gathered(ch)
+  if not ch then return {} end
+  local stdout, stderr, bytes, truncated = ch:gathered()
+  return { stdout = stdout, stderr = stderr, bytes = bytes, truncated = truncated }
+end
+
+--- In one wait: the core gathers the output.
+local function exec_whole(session, cmd, opts, before)
+  local ch
+  local function whole()
+    local text
+    ch, text = prepare(session, cmd, opts)
+    return await(ch.run, ch, text, opts.max_output or OUTPUT_MAX)
+  end
+  local ok, stdout, stderr, bytes, truncated, code, signal, message = pcall(whole)
+  if not ok then
+    local output = gathered(ch)
+    if ch then stop(session, ch) end
+    return interrupted(session, cmd, before, output, explain(stdout))
+  end
+  session:_close_channel(ch)
+  local output = { stdout = stdout, stderr = stderr, bytes = bytes, truncated = truncated }
+  return ended(session, cmd, before, output, code, signal, message)
+end
+
+local function exec(session, cmd, opts)
+  local by_pieces = opts.stdin ~= nil or opts.sink or opts.idle
+  return (by_pieces and exec_pieces or exec_whole)(session, cmd, opts, core.now())
 end
 
 --- Runs a command to its end and returns its Result; see Session.exec.
@@ -224,7 +280,9 @@ local function finish(self)
   local code, signal = await(self.ch.wait_closed, self.ch)
   self.session:_close_channel(self.ch)
   if code == nil and signal == nil and not self.session:is_alive() then error(self.session:_lost(), 0) end
-  return result_of(self.session, self.cmd, out, self.started, { code = code, signal = signal })
+  local output = out.output()
+  output.code, output.signal = code, signal
+  return result_of(self.session, self.cmd, self.started, output)
 end
 
 --- Ends its input, reads what is left, and returns the Result (with what nobody had read). Again: the same Result.

@@ -31,6 +31,13 @@ function Result.new(fields)
   if type(fields) ~= "table" then errors.usage(2, "Result.new: table expected, got %s", type(fields)) end
   local r = {}
   for k, v in pairs(fields) do r[k] = v end
+  return Result.own(r)
+end
+
+--- new without a copy: `r` becomes the Result.
+---@param r table
+---@return sshlua.Result
+function Result.own(r)
   r.stdout, r.stderr = r.stdout or "", r.stderr or ""
   r.changed, r.skipped, r.truncated = r.changed or false, r.skipped or false, r.truncated or false
   r.ok = r.code == 0 and r.err == nil

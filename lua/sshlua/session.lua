@@ -92,17 +92,27 @@ local function give_place(self)
   end
 end
 
-local function open_once(self)
-  return scope.deadline({
-    seconds = self.open_seconds, host = self.name, phase = "channel",
-    message = ("the server did not open a channel within %g s"):format(self.open_seconds),
-  }, await, self.core.open_channel, self.core, self.target.opts.window)
+--- Opens one within its deadline. A scope around each open would cost more than all else that a short command needs.
+local function start_open(self, done)
+  local timer
+  local op = self.core:open_channel(self.target.opts.window, function(...)
+    timer:cancel()
+    return done(...)
+  end)
+  timer = scope.timer(self.open_seconds, function()
+    op:cancel()
+    local message = ("the server did not open a channel within %g s"):format(self.open_seconds)
+    done(errors.new({ kind = "timeout", host = self.name, phase = "channel", message = message }))
+  end)
+  return { cancel = function()
+    timer:cancel()
+    op:cancel()
+  end }
 end
 
 --- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
 --- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours
---- is
---- open, somebody else's or a dying one may be: a few more tries.
+--- is open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
 local TEST_AGAIN_AFTER = 64
 
@@ -127,7 +137,7 @@ function Session:_open_channel()
   local alone = 0
   while true do
     take_place(self)
-    local ok, ch = pcall(open_once, self)
+    local ok, ch = pcall(await, start_open, self)
     if ok then
       self.opened = self.opened + 1
       return ch
@@ -150,10 +160,7 @@ function Session:_open_channel()
 end
 
 function Session:_close_channel(ch)
-  if self.closed_channels == nil then self.closed_channels = setmetatable({}, { __mode = "k" }) end
-  if self.closed_channels[ch] then return end
-  self.closed_channels[ch] = true
-  ch:close()
+  if not ch:close() then return end
   channel_gone(self)
   give_place(self)
 end

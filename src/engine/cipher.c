@@ -257,21 +257,23 @@ static bool length_sane(const state *s, unsigned int len) {
   return len >= block && len <= BODY_MAX && len % block == 0;
 }
 
-static int cipher_get_len(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *data,
-                          size_t size, unsigned int *len, void **abstract) {
-  state *s = state_of(abstract);
+static size_t packet_length(state *s, unsigned int seqno, const unsigned char *data) {
   unsigned char clear[LENGTH_LEN];
-  (void)session;
-  *len = 0;
-  if (!s || s->failed || size < LENGTH_LEN) return 0;
+  if (!s || s->failed) return 0;
   if (!s->poly1305)
     memcpy(clear, data, LENGTH_LEN);
   else if (!chacha_length(s, seqno, data, clear))
     return 0;
-  *len = _libssh2_ntohu32(clear);
-  if (length_sane(s, *len)) return 0;
+  unsigned int len = _libssh2_ntohu32(clear);
+  if (length_sane(s, len)) return len;
   s->failed = true;
-  *len = 0;
+  return 0;
+}
+
+static int cipher_get_len(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *data,
+                          size_t size, unsigned int *len, void **abstract) {
+  (void)session;
+  *len = size < LENGTH_LEN ? 0 : (unsigned int)packet_length(state_of(abstract), seqno, data);
   return 0;
 }
 
@@ -284,23 +286,54 @@ static int cipher_failed(LIBSSH2_SESSION *session, void **abstract, state *s) {
   return s && s->encrypt ? LIBSSH2_ERROR_ENCRYPT : LIBSSH2_ERROR_DECRYPT;
 }
 
+static bool packet_crypt(state *s, unsigned int seqno, unsigned char *buf, size_t len) {
+  if (!s || s->failed || len < 1 || len > BODY_MAX) return false;
+  return s->poly1305 ? chacha_packet(s, seqno, buf, (int)len) : gcm_packet(s, buf, (int)len);
+}
+
 static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *buf, size_t n,
                         void **abstract, int firstlast) {
   state *s = state_of(abstract);
   size_t len = s && s->encrypt ? n - LENGTH_LEN : n; /* of a too small n: huge, and refused */
   bool ok;
   (void)firstlast;
-  if (!s || s->failed || len < 1 || len > BODY_MAX)
-    ok = false;
-  else if (s->keyfile)
-    ok = keyfile_open(s, buf, (int)len);
-  else if (s->poly1305)
-    ok = chacha_packet(s, seqno, buf, (int)len);
+  if (s && s->keyfile)
+    ok = !s->failed && len >= 1 && len <= BODY_MAX && keyfile_open(s, buf, (int)len);
   else
-    ok = gcm_packet(s, buf, (int)len);
+    ok = packet_crypt(s, seqno, buf, len);
   if (!ok) return cipher_failed(session, abstract, s);
   if (!s->encrypt && !s->keyfile) memmove(buf, buf + LENGTH_LEN, len);
   return 0;
+}
+
+/* --- whole packets, for receive.c and send.c ------------------------------------------------------ */
+
+/* Only when both directions are ours: transport.c mixes them up, see directions_agree. */
+static bool packets_are_ours(LIBSSH2_SESSION *session) {
+  return session->state & LIBSSH2_STATE_NEWKEYS && state_of(&session->remote.crypt_abstract) &&
+         state_of(&session->local.crypt_abstract);
+}
+
+bool sl_cipher_receives(LIBSSH2_SESSION *session) { return packets_are_ours(session); }
+
+bool sl_cipher_sends(LIBSSH2_SESSION *session) { return packets_are_ours(session); }
+
+size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet) {
+  return packet_length(state_of(&session->remote.crypt_abstract), session->remote.seqno, packet);
+}
+
+bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len) {
+  state *s = state_of(&session->remote.crypt_abstract);
+  if (packet_crypt(s, session->remote.seqno, packet, len)) return true;
+  if (s) s->failed = true;
+  return false;
+}
+
+bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len) {
+  state *s = state_of(&session->local.crypt_abstract);
+  if (packet_crypt(s, session->local.seqno, packet, len)) return true;
+  if (s) s->failed = true;
+  return false;
 }
 
 static int cipher_dtor(LIBSSH2_SESSION *session, void **abstract) {

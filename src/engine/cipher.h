@@ -4,6 +4,10 @@
 #ifndef SL_CIPHER_H
 #define SL_CIPHER_H
 
+#include <libssh2.h>
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/err.h"
 
 /* Known answers, both directions, and the refusal of forged packets. Run it once before the first
@@ -13,5 +17,19 @@ int sl_cipher_self_test(sl_err *e);
 /* For --version: "whole-packet aes128-gcm aes256-gcm chacha20-poly1305" or "libssh2's own". Static
  * storage. */
 const char *sl_cipher_status(void);
+
+#ifdef SL_FAST_CIPHERS
+/* For receive.c and send.c, which handle whole packets themselves. A packet is the length field, that many bytes, the
+   tag. What goes wrong once goes wrong for good. */
+enum { SL_CIPHER_LENGTH = 4, SL_CIPHER_TAG = 16 };
+
+bool sl_cipher_receives(LIBSSH2_SESSION *session); /* packets that come are ours to open */
+bool sl_cipher_sends(LIBSSH2_SESSION *session);    /* packets that go are ours to seal */
+
+/* The number of bytes between length field and tag; 0: no sane one. Asks for SL_CIPHER_LENGTH bytes. */
+size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet);
+bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place; false: forged */
+bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place, with room for the tag */
+#endif
 
 #endif

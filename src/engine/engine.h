@@ -30,6 +30,7 @@ struct sl_strand {
   sl_lane lanes[SL_LANES];
   bool woken;
   bool answered; /* the request under way has its answer */
+  size_t owed;   /* bytes consumed whose window has not been given back */
 };
 
 /* An operation of the engine. `step` makes one libssh2 call and returns its code; on failure it may fill
@@ -63,6 +64,15 @@ struct sl_engine {
   bool readable, wake_all, running, reported_lost;
   unsigned kex_packets;   /* in the key exchange under way */
   uint32_t open_answered; /* number of the last channel that was confirmed or refused, plus one */
+  /* receive.c */
+  sl_buf in;                        /* received and not yet opened */
+  size_t in_packet;                 /* length of the packet at its head, 0: not yet known */
+  bool in_full;                     /* the last read got all it asked for */
+  unsigned char *in_again;          /* libssh2 has to be given this packet again */
+  size_t in_again_len;
+  /* send.c */
+  unsigned char padding[64]; /* random */
+  size_t padding_left;
   /* keepalive.c */
   uv_timer_t *keepalive;
   uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
@@ -96,6 +106,12 @@ sl_strand *sl_strand_find(sl_engine *e, uint32_t id);
 void sl_strand_wake(sl_strand *s);
 bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */
 
+/* The receive window. take: a packet with that many bytes came; false: the server was not allowed to. credit: they were
+   consumed; from anywhere. */
+bool sl_window_take(sl_strand *s, size_t bytes);
+void sl_window_credit(sl_strand *s, size_t bytes);
+void sl_window_step(sl_strand *s); /* for the pump */
+
 /* Makes an operation for a lane (strand NULL: the session's). The caller fills it, then calls sl_eop_submit, and
    sl_op_start if Lua waits for it. A submitted operation on a dead engine ends at once with the reason. */
 void *sl_eop_new(sl_engine *e, sl_strand *strand, int lane, const sl_op_kind *kind, size_t size);
@@ -114,6 +130,8 @@ int sl_step_pointer(sl_engine *e, const void *result);
 void sl_keepalive_start(sl_engine *e, double interval, unsigned max); /* ServerAliveInterval, ServerAliveCountMax */
 void sl_keepalive_stop(sl_engine *e);
 bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? */
+
+void sl_receive_forget(sl_engine *e); /* before libssh2's session is freed */
 
 void sl_rest_received(sl_engine *e, uint64_t bytes); /* that much came in one look at the wire */
 bool sl_rest_is_on(const sl_engine *e);              /* readers with little to deliver wait */

@@ -66,15 +66,27 @@ static bool is_stray(sl_engine *e, unsigned type) {
   if (!e->pumped) return false;
   switch (type) {
   case SSH_MSG_DISCONNECT:
-  case SSH_MSG_IGNORE:
-  case SSH_MSG_DEBUG:
   case SSH_MSG_EXT_INFO:
     return false;
+  case SSH_MSG_IGNORE: /* nobody asks libssh2 for these */
+  case SSH_MSG_DEBUG:
+    return true;
   default:
     if (type < KEX_FIRST) return true;
     if (type > KEX_LAST) return false;
     return !kex_is_sane(e, type, exchanging) || (type != SSH_MSG_KEXINIT && !exchanging);
   }
+}
+
+/* What to do with a decrypted packet: 0, libssh2 shall have it; 1, it is done with; < 0, the session is over. */
+int sl_packet_seen(sl_engine *e, const unsigned char *data, size_t len) {
+  sl_strand *s = NULL;
+  /* RFC 4254: 91 to 100 are about one channel and begin with its number. */
+  if (data[0] >= SSH_MSG_CHANNEL_OPEN_CONFIRMATION && data[0] <= SSH_MSG_CHANNEL_FAILURE && len >= 5)
+    s = sl_strand_find(e, u32(data + 1));
+  if (s) s->woken = true;
+  if (!host_key_stays(e, data, len)) return LIBSSH2_ERROR_SOCKET_DISCONNECT;
+  return is_stray(e, data[0]) || (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, len));
 }
 
 /* libssh2 takes the padding off a packet without asking whether there is that much: a server that lies about it makes a
@@ -84,32 +96,24 @@ static bool is_longer_than_received(const LIBSSH2_SESSION *session, size_t datal
   return datalen > DECOMPRESSED_MAX || (!compressed && datalen > session->packet.total_num);
 }
 
+/* What libssh2 has received by itself: before the keys, and with ciphers that are its own. */
 int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t datalen,
                                int macstate, uint32_t seq) {
-  sl_engine *e = session->abstract;
-  bool fresh = session->packAdd_state == libssh2_NB_state_idle;
-  if (fresh && is_longer_than_received(session, datalen)) {
-    LIBSSH2_FREE(session, data);
-    return _libssh2_error(session, LIBSSH2_ERROR_OUT_OF_BOUNDARY, "a packet with more padding than bytes");
-  }
-  if (fresh && macstate != LIBSSH2_MAC_INVALID && datalen > 0) {
-    sl_strand *s = NULL;
-    /* RFC 4254: 91 to 100 are about one channel and begin with its number. */
-    if (data[0] >= SSH_MSG_CHANNEL_OPEN_CONFIRMATION && data[0] <= SSH_MSG_CHANNEL_FAILURE &&
-        datalen >= 5)
-      s = sl_strand_find(e, u32(data + 1));
-    if (s) s->woken = true;
-    if (!host_key_stays(e, data, datalen)) {
+  int seen = 0;
+  if (session->packAdd_state == libssh2_NB_state_idle) {
+    if (is_longer_than_received(session, datalen)) {
       LIBSSH2_FREE(session, data);
-      return LIBSSH2_ERROR_SOCKET_DISCONNECT;
+      return _libssh2_error(session, LIBSSH2_ERROR_OUT_OF_BOUNDARY, "a packet with more padding than bytes");
     }
-    bool swallow = is_stray(e, data[0]) || (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, datalen));
-    if (swallow) {
-      LIBSSH2_FREE(session, data);
-      return 0;
-    }
+    if (macstate != LIBSSH2_MAC_INVALID && datalen > 0) seen = sl_packet_seen(session->abstract, data, datalen);
   }
-  return __real__libssh2_packet_add(session, data, datalen, macstate, seq);
+  if (seen == 0) return __real__libssh2_packet_add(session, data, datalen, macstate, seq);
+  LIBSSH2_FREE(session, data);
+  return seen < 0 ? seen : 0;
+}
+
+int sl_packet_add(LIBSSH2_SESSION *session, unsigned char *data, size_t len, uint32_t seq) {
+  return __real__libssh2_packet_add(session, data, len, LIBSSH2_MAC_CONFIRMED, seq);
 }
 
 bool sl_engine_awaits_open(sl_engine *e, uint32_t id) {

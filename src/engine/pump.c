@@ -159,6 +159,7 @@ static bool step_strand(sl_engine *e, sl_strand *s) {
     }
     any |= step_lane(e, &s->lanes[i]);
   }
+  sl_window_step(s);
   return any;
 }
 

@@ -34,6 +34,7 @@ static void trim(sl_engine *e) {
     give_back(p->buf, p->buf + sizeof p->buf);
   }
   if (sl_buf_len(&e->wire.out) == 0) sl_buf_free(&e->wire.out);
+  if (sl_buf_len(&e->in) == 0) sl_buf_free(&e->in);
   if (!p->odata) give_back(p->outbuf, p->outbuf + sizeof p->outbuf);
   give_back((unsigned char *)s->banner_TxRx_banner,
             (unsigned char *)s->banner_TxRx_banner + sizeof s->banner_TxRx_banner);

@@ -181,7 +181,7 @@ static pass_op *start_pass(channel_wire *cw, int lane, const sl_op_kind *kind) {
 }
 
 int sl_engine_attach_strand(sl_engine *e, sl_strand *below, const sl_channel_port *port,
-                            const char *via, const sl_buf *ahead) {
+                            const char *via) {
   channel_wire *cw = calloc(1, sizeof *cw);
   if (!cw) {
     port->release(below);
@@ -190,14 +190,12 @@ int sl_engine_attach_strand(sl_engine *e, sl_strand *below, const sl_channel_por
   *cw = (channel_wire){
       .poke = {.run = poked}, .inner = e, .below = below, .port = port, .want_read = true};
   snprintf(cw->via, sizeof cw->via, "%s", via);
-  bool kept = !sl_buf_len(ahead) || sl_buf_append(&cw->in, sl_buf_head(ahead), sl_buf_len(ahead));
-  cw->reader = kept ? start_pass(cw, SL_LANE_IN, &read_kind) : NULL;
+  cw->reader = start_pass(cw, SL_LANE_IN, &read_kind);
   cw->writer = cw->reader ? start_pass(cw, SL_LANE_OUT, &write_kind) : NULL;
   if (!cw->writer) {
     channel_wire_free(cw);
     return -1;
   }
   sl_wire_init(&e->wire, &channel_transport, cw);
-  if (sl_buf_len(&cw->in)) tell(cw);
   return 0;
 }

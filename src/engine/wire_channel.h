@@ -18,9 +18,8 @@ typedef struct sl_channel_port {
 } sl_channel_port;
 
 /* The channel becomes e's wire, which owns it from now on; `via` names the host it leads through,
-   for messages. `ahead` is what of the stream was read before. -1: no memory, and the channel is
-   released. */
+   for messages. -1: no memory, and the channel is released. */
 int sl_engine_attach_strand(sl_engine *e, sl_strand *below, const sl_channel_port *port,
-                            const char *via, const sl_buf *ahead);
+                            const char *via);
 
 #endif

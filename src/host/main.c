@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lualib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +66,7 @@ static int run(lua_State *L) {
   char **argv = lua_touserdata(L, 2);
   luaL_checkversion(L);
   luaL_openlibs(L);
+  lua_gc(L, LUA_GCGEN, 0, 0); /* strings of bulk data die young; the library need not be looked at each time */
   preload_core(L);
   push_program(L, find_lua_path(argc, argv)); /* [program] */
   lua_getglobal(L, "require");
@@ -87,8 +91,18 @@ static void fill_standard_descriptors(void) {
   }
 }
 
+/* Buffers and strings of bulk data come and go. Left to itself the allocator gives each back to the kernel, which clears
+   the pages for the next. */
+static void keep_freed_memory(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+#endif
+}
+
 int main(int argc, char **argv) {
   fill_standard_descriptors();
+  keep_freed_memory();
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("sshlua: not enough memory for a Lua state\n", stderr);

@@ -132,8 +132,6 @@ static int l_loop_gc(lua_State *L) {
   loop->L = NULL;
   while (loop->owned) loop->owned->shut(loop->owned);
   sl_op_abandon_all(loop);
-  free(loop->scratch);
-  loop->scratch = NULL;
   if (running) return 0;
   uv_close((uv_handle_t *)&loop->prepare, NULL);
   uv_close((uv_handle_t *)&loop->check, NULL);

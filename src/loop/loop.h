@@ -37,7 +37,6 @@ typedef struct sl_loop {
   sl_owned *owned;
   sl_op *all;       /* every operation that has not been released */
   unsigned ops;     /* live operations, ghosts included */
-  char *scratch;    /* a buffer that operations may borrow within one step */
   bool in_turn, stopped, closed;
 } sl_loop;
 

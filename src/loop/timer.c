@@ -27,6 +27,7 @@ static const sl_op_kind timer_kind = {
  * a timer would fire up to a millisecond early. */
 static uint64_t timer_ticks(uv_loop_t *uv, double seconds) {
   uv_update_time(uv);
+  if (seconds <= 0) return 0; /* the next turn */
   double due = ceil((double)uv_hrtime() / 1e6 + seconds * 1000);
   return (uint64_t)due - uv_now(uv);
 }

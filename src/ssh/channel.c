@@ -1,5 +1,5 @@
-/* Channels: open, close, exit status. What flows through them is in channel_stream.c, requests (exec, pty, env, ...) are
-   in channel_request.c. */
+/* Channels: open, close, exit status. What flows through them is in channel_input.c and channel_output.c, requests (exec,
+   pty, env, ...) are in channel_request.c, a whole command in channel_run.c. */
 #include "ssh/channel.h"
 
 #include <stdlib.h>
@@ -88,12 +88,13 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
     if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
     if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
     return false;
-  case DATA: /* libssh2 would take back an end that a reader has seen */
+  case DATA:
   case EXTENDED_DATA:
-    return strand && ((sl_channel *)strand)->ended;
+    if (strand) sl_channel_data((sl_channel *)strand, data, len);
+    return true;
   case END_OF_DATA:
   case CLOSE:
-    if (strand) ((sl_channel *)strand)->ended = true;
+    if (strand) sl_channel_ended((sl_channel *)strand);
     return false;
   case REQUEST:
     if (strand && len > 5) channel_exit(&((sl_channel *)strand)->exit, data, len);
@@ -143,8 +144,9 @@ static void end_lane(sl_lane *lane) {
    the server has closed its side too. */
 void sl_channel_release(sl_channel *ch) {
   if (ch->closing) return;
-  sl_buf_free(&ch->unread[0]);
-  sl_buf_free(&ch->unread[1]);
+  sl_buf_free(&ch->in[0]);
+  sl_buf_free(&ch->in[1]);
+  ch->taker = NULL;
   ch->closing = true;
   if (ch->box) *ch->box = NULL;
   ch->box = NULL;
@@ -249,7 +251,6 @@ static int l_open_channel(lua_State *L) {
   }
   x->ch = ch;
   x->window = window;
-  ch->read_bytes = window < SL_READ_BYTES ? window : SL_READ_BYTES;
   sl_op_start(L, &x->eop.op, 3, 1);
   sl_eop_submit(&x->eop);
   return 1;
@@ -277,19 +278,22 @@ static void exit_from_libssh2(sl_channel *ch) {
 }
 #endif
 
-static int closed_step(sl_op *op) {
-  sl_channel *ch = sl_channel_of(op);
+int sl_channel_wait_closed(sl_channel *ch) {
   int rc = libssh2_channel_wait_closed(ch->strand.raw);
-  if (rc != 0) return rc;
 #ifndef SL_PACKET_HOOK
-  exit_from_libssh2(ch);
+  if (rc == 0) exit_from_libssh2(ch);
 #endif
-  ((closed_op *)op)->exit = ch->exit;
-  return 0;
+  return rc;
 }
 
-static int exit_push(sl_op *op, lua_State *L) {
-  const sl_exit *x = &((closed_op *)op)->exit;
+static int closed_step(sl_op *op) {
+  sl_channel *ch = sl_channel_of(op);
+  int rc = sl_channel_wait_closed(ch);
+  ((closed_op *)op)->exit = ch->exit;
+  return rc;
+}
+
+int sl_exit_push(lua_State *L, const sl_exit *x) {
   if (x->has_status)
     lua_pushinteger(L, (lua_Integer)x->status);
   else
@@ -301,19 +305,22 @@ static int exit_push(sl_op *op, lua_State *L) {
   return 4;
 }
 
+static int closed_push(sl_op *op, lua_State *L) { return sl_exit_push(L, &((closed_op *)op)->exit); }
+
 static const sl_op_kind closed_kind = {
-    .name = "channel.wait_closed", .step = closed_step, .push = exit_push, .cancel = sl_eop_cancel};
+    .name = "channel.wait_closed", .step = closed_step, .push = closed_push, .cancel = sl_eop_cancel};
 
 /* channel:wait_closed(done): after both streams were read to their end: done(nil, code|nil, signal, message, core). */
 static int l_wait_closed(lua_State *L) {
   return sl_channel_start(L, SL_LANE_REQUEST, &closed_kind, sizeof(closed_op));
 }
 
-/* channel:close(): at once for Lua, in the background for the server. Idempotent. */
+/* channel:close() -> was it open? At once for Lua, in the background for the server. Idempotent. */
 static int l_close(lua_State *L) {
   sl_channel *ch = sl_box_peek(L, 1, SL_CHANNEL_CLASS);
   if (ch) sl_channel_release(ch);
-  return 0;
+  lua_pushboolean(L, ch != NULL);
+  return 1;
 }
 
 /* channel:window() -> bytes that the peer would take now */
@@ -336,6 +343,8 @@ void sl_channel_open(lua_State *L) {
   luaL_getmetatable(L, SL_CHANNEL_CLASS);
   lua_getfield(L, -1, "__index");
   luaL_setfuncs(L, sl_channel_request_verbs(), 0);
-  luaL_setfuncs(L, sl_channel_stream_verbs(), 0);
+  luaL_setfuncs(L, sl_channel_input_verbs(), 0);
+  luaL_setfuncs(L, sl_channel_output_verbs(), 0);
+  luaL_setfuncs(L, sl_channel_run_verbs(), 0);
   lua_pop(L, 2);
 }

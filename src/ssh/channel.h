@@ -14,7 +14,14 @@ typedef struct sl_exit {
   char signal[32], message[256];
 } sl_exit;
 
-enum { SL_READ_BYTES = 262144 };
+enum { SL_COMMAND_MAX = 30000 }; /* libssh2 sends a request in one packet */
+
+/* Takes what comes at once instead of leaving it in the channel's buffers. It is called while packets are received: it
+   must not call libssh2 or Lua, and says sl_window_credit when it has consumed the bytes. */
+typedef struct sl_taker {
+  void (*bytes)(void *self, int stream, const unsigned char *bytes, size_t len); /* stream 0 stdout, 1 stderr */
+  void (*ended)(void *self);                                                     /* the server sends no more */
+} sl_taker;
 
 typedef struct sl_channel {
   sl_strand strand; /* first: hooks get the strand */
@@ -22,10 +29,14 @@ typedef struct sl_channel {
   bool opened, closing;
   bool ended; /* the server has said that no more data comes */
   sl_exit exit;
-  size_t read_bytes; /* one fixed size for every read, at most SL_READ_BYTES: after "again" libssh2 wants the same, and
-                        it computes the window adjustment from it */
-  bool err_turn; /* read_any looks at stderr first */
-  sl_buf unread[2]; /* by stream: what a read brought that was then cancelled */
+  const sl_taker *taker; /* may be NULL */
+  void *taken_by;
+  bool err_turn;  /* read_any looks at stderr first */
+  sl_buf in[2];   /* by stream: received and not yet read */
+  size_t prepaid; /* bytes in there whose window has been given back: a read that had them was cancelled */
+  bool gathers, truncated; /* channel_run.c: all output is kept up to gather_max, what is more is counted */
+  size_t gather_max;
+  uint64_t gathered;
   struct sl_direct *opening; /* channel_direct.c: sent, and not answered yet */
 } sl_channel;
 
@@ -54,7 +65,23 @@ void sl_channel_become_wire(lua_State *L, int idx, sl_engine *e, const char *via
 static inline sl_channel *sl_channel_of(sl_op *op) { return (sl_channel *)((sl_eop *)op)->strand; }
 
 const luaL_Reg *sl_channel_request_verbs(void);
-const luaL_Reg *sl_channel_stream_verbs(void);
+/* Packets for it. data is the packet, with at least type and channel number. */
+void sl_channel_data(sl_channel *ch, const unsigned char *data, size_t len);
+void sl_channel_ended(sl_channel *ch);
+
+/* Asks for more of a stream: 0 at its end, "again" when there is nothing yet. */
+int sl_channel_fetch(sl_channel *ch, int stream);
+
+/* The server has closed the channel: it takes no more input. */
+bool sl_channel_peer_closed(LIBSSH2_CHANNEL *raw);
+
+/* Waits for the close of the server, which comes after all output; then how the command ended. */
+int sl_channel_wait_closed(sl_channel *ch);
+int sl_exit_push(lua_State *L, const sl_exit *x); /* code|nil, signal, message, core: 1 or 4 values */
+
+const luaL_Reg *sl_channel_input_verbs(void);
+const luaL_Reg *sl_channel_output_verbs(void);
+const luaL_Reg *sl_channel_run_verbs(void);
 const luaL_Reg *sl_channel_direct_verbs(void); /* of the session's class */
 
 #endif

@@ -48,7 +48,7 @@ static bool confirmed(sl_channel *ch, sl_reader *r) {
       !sl_get_u32(r, &raw->local.packet_size))
     return false;
   raw->local.window_size = raw->local.window_size_initial = window;
-  ch->ended = false;
+  ch->ended = raw->remote.eof;
   return true;
 }
 #else
@@ -261,7 +261,6 @@ static int l_open_direct(lua_State *L) {
   sl_direct *x = direct_new(&s->engine);
   if (!x) return luaL_error(L, "not enough memory");
   x->window = window;
-  x->ch->read_bytes = window < SL_READ_BYTES ? window : SL_READ_BYTES;
   set_message(x, host, len, (uint32_t)port);
   sl_op_start(L, &x->eop.op, 5, 1);
   sl_eop_submit(&x->eop);

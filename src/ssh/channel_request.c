@@ -77,11 +77,9 @@ static const char *check_text(lua_State *L, int idx, size_t max, unsigned *len) 
   return s;
 }
 
-enum { COMMAND_MAX = 30000 }; /* libssh2 sends a request in one packet */
-
 static int start_process(lua_State *L, const char *type, int text_idx, int done_idx) {
   unsigned len = 0;
-  const char *text = text_idx ? check_text(L, text_idx, COMMAND_MAX, &len) : NULL;
+  const char *text = text_idx ? check_text(L, text_idx, SL_COMMAND_MAX, &len) : NULL;
   request_op *x = new_request(L, &process_kind, done_idx);
   x->type = type;
   x->text = text;
@@ -98,7 +96,7 @@ static int l_subsystem(lua_State *L) { return start_process(L, "subsystem", 2, 3
 static int l_setenv(lua_State *L) {
   unsigned name_len, value_len;
   const char *name = check_text(L, 2, 1024, &name_len);
-  const char *value = check_text(L, 3, COMMAND_MAX, &value_len);
+  const char *value = check_text(L, 3, SL_COMMAND_MAX, &value_len);
   request_op *x = new_request(L, &setenv_kind, 4);
   x->text = name;
   x->text_len = name_len;

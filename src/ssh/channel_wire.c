@@ -4,15 +4,23 @@
 #include "engine/wire_channel.h"
 #include "ssh/channel.h"
 
-/* One length for every read of a channel (docs/engine.md, rule 4), so it goes by way of the loop's
- * buffer. */
 static ssize_t port_read(sl_strand *below, sl_buf *in) {
   sl_channel *ch = (sl_channel *)below;
-  char **scratch = &below->engine->loop->scratch;
-  if (!*scratch && !(*scratch = malloc(SL_READ_BYTES))) return LIBSSH2_ERROR_ALLOC;
-  ssize_t n = libssh2_channel_read_ex(below->raw, 0, *scratch, ch->read_bytes);
-  if (n > 0 && !sl_buf_append(in, *scratch, (size_t)n)) return LIBSSH2_ERROR_ALLOC;
-  return n;
+  sl_buf *come = &ch->in[0];
+  int rc = sl_buf_len(come) ? 1 : sl_channel_fetch(ch, 0);
+  size_t len = sl_buf_len(come), paid = len < ch->prepaid ? len : ch->prepaid;
+  if (len == 0) return rc;
+  if (sl_buf_len(in)) {
+    if (!sl_buf_append(in, sl_buf_head(come), len)) return LIBSSH2_ERROR_ALLOC;
+    sl_buf_free(come);
+  } else {
+    sl_buf_free(in);
+    *in = *come;
+    *come = (sl_buf){0};
+  }
+  ch->prepaid -= paid;
+  sl_window_credit(below, len - paid);
+  return (ssize_t)len;
 }
 
 static ssize_t port_write(sl_strand *below, const char *bytes, size_t len) {
@@ -33,9 +41,6 @@ void sl_channel_become_wire(lua_State *L, int idx, sl_engine *e, const char *via
     luaL_argerror(L, idx, "the channel is in use");
   *ch->box = NULL;
   ch->box = NULL;
-  sl_buf ahead = ch->unread[0];
-  ch->unread[0] = (sl_buf){0};
-  int rc = sl_engine_attach_strand(e, &ch->strand, &port, via, &ahead);
-  sl_buf_free(&ahead);
+  int rc = sl_engine_attach_strand(e, &ch->strand, &port, via);
   if (rc < 0) luaL_error(L, "not enough memory");
 }

@@ -197,7 +197,24 @@ function Channel:send_eof(done) end
 ---@return sshlua.core.Op
 function Channel:wait_closed(done) end
 
+--- A whole command in one operation: exec, end of input, all output gathered, how it ended as in wait_closed. Of each
+--- stream `max` bytes are kept, the rest is counted. Do not read beside it. done's results: stdout, stderr, bytes (all
+--- that came), truncated, and those of wait_closed.
+---@param command string
+---@param max number bytes
+---@param done sshlua.core.Done
+---@return sshlua.core.Op
+function Channel:run(command, max, done) end
+
+--- What a run that did not come to its end has gathered.
+---@return string stdout
+---@return string stderr
+---@return number bytes
+---@return boolean truncated
+function Channel:gathered() end
+
 --- At once for Lua, in the background for the server. Reads and writes end with kind closed. Idempotent.
+---@return boolean closed now; false: it was closed already
 function Channel:close() end
 
 ---@return integer bytes that the server would take now
