@@ -78,6 +78,15 @@ end
 
 --- Life -------------------------------------------------------------------------------------------------------------
 
+--- Something whose end, that of the Lua state at the latest, calls fn.
+local function sentinel(fn)
+  local newproxy = rawget(_G, "newproxy") -- LuaJIT: tables have no __gc there
+  if not newproxy then return setmetatable({}, { __gc = fn }) end
+  local it = newproxy(true)
+  getmetatable(it).__gc = fn
+  return it
+end
+
 --- Starts a command by the user's shell, as ssh does.
 ---@param target table
 ---@param command string
@@ -98,6 +107,9 @@ function M.start(target, command)
     self.ended:set()
   end)
   read_stderr(self)
+  self.at_exit = sentinel(function()
+    if not self.ended:is_set() then pcall(child.kill, child, "TERM") end
+  end)
   return self
 end
 

@@ -149,6 +149,20 @@ describe("a proxy command", function()
     assert.equal(before, children())
   end))
 
+  it("does not outlive the Lua state", body(function()
+    local file = fleet().dir .. "/left.pid"
+    local script = servers.write_file(fleet().dir .. "/leaves.lua", ([[
+      local ssh = require "sshlua"
+      ssh.spawn(function() ssh.connect("x", { proxy_command = "sh -c 'echo $$ >%s; exec sleep 60'" }) end)
+      while not io.open("%s") do ssh.sleep(0.01) end
+      ssh.sleep(0.1)
+      os.exit(0, true)
+    ]]):format(file, file))
+    require("spec.support.program").run({ script })
+    local pid = tonumber(servers.read_file(file))
+    assert.is_true(run.eventually(function() return not require("sshlua.testbed.processes").list()[pid] end))
+  end))
+
   it("may start where a jump host is, with more hosts behind", body(function()
     hear()
     local args = fleet():ssh_arguments "gate"
