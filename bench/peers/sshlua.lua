@@ -2,7 +2,7 @@
 -- its public API: a task for each host or channel.
 local ssh = require "sshlua"
 
-local BLOCK = ("\0"):rep(32 * 1024)
+local BLOCK = ("\0"):rep(256 * 1024)
 
 local verb, opt = arg[1], {}
 for i = 2, #arg, 2 do
@@ -73,7 +73,7 @@ end
 function verbs.down()
   local session = connect(hosts[1])
   local process, received = session:spawn(opt.command), 0
-  for block in function() return process.stdout:read(#BLOCK) end do
+  for block in function() return process.stdout:read() end do
     received = received + #block
   end
   expect(process:wait())

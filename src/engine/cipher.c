@@ -77,17 +77,26 @@ static void gcm_iv_next(unsigned char *iv) {
 }
 
 /* The length field stays in the clear and is authenticated. */
-static bool gcm_packet(state *s, unsigned char *buf, int len) {
-  unsigned char *body = buf + LENGTH_LEN, *tag = body + len, none[TAG_LEN];
+static bool gcm_begin(state *s, unsigned char *buf, size_t len) {
+  unsigned char *tag = buf + LENGTH_LEN + len;
   EVP_CIPHER_CTX *c = s->ctx;
   int n;
   if (EVP_CipherInit_ex2(c, NULL, NULL, s->own, -1, NULL) <= 0) return false;
   gcm_iv_next(s->own);
   if (!s->encrypt && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) <= 0) return false;
-  if (EVP_CipherUpdate(c, NULL, &n, buf, LENGTH_LEN) <= 0) return false;
-  if (EVP_CipherUpdate(c, body, &n, body, len) <= 0) return false;
-  if (EVP_CipherFinal_ex(c, none, &n) <= 0) return false;
-  return !s->encrypt || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, tag) > 0;
+  return EVP_CipherUpdate(c, NULL, &n, buf, LENGTH_LEN) > 0;
+}
+
+static bool gcm_end(state *s, unsigned char *to, const unsigned char *from, size_t len) {
+  unsigned char none[TAG_LEN];
+  int n;
+  return (len == 0 || EVP_CipherUpdate(s->ctx, to, &n, from, (int)len) > 0) && EVP_CipherFinal_ex(s->ctx, none, &n) > 0;
+}
+
+static bool gcm_packet(state *s, unsigned char *buf, size_t len) {
+  unsigned char *body = buf + LENGTH_LEN;
+  if (!gcm_begin(s, buf, len) || !gcm_end(s, body, body, len)) return false;
+  return !s->encrypt || EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, body + len) > 0;
 }
 
 /* OpenSSH's PROTOCOL.chacha20poly1305: the nonce is the sequence number in 64 bits, big endian.
@@ -288,7 +297,7 @@ static int cipher_failed(LIBSSH2_SESSION *session, void **abstract, state *s) {
 
 static bool packet_crypt(state *s, unsigned int seqno, unsigned char *buf, size_t len) {
   if (!s || s->failed || len < 1 || len > BODY_MAX) return false;
-  return s->poly1305 ? chacha_packet(s, seqno, buf, (int)len) : gcm_packet(s, buf, (int)len);
+  return s->poly1305 ? chacha_packet(s, seqno, buf, (int)len) : gcm_packet(s, buf, len);
 }
 
 static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *buf, size_t n,
@@ -327,6 +336,22 @@ bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len)
   if (packet_crypt(s, session->remote.seqno, packet, len)) return true;
   if (s) s->failed = true;
   return false;
+}
+
+bool sl_cipher_peek(LIBSSH2_SESSION *session, unsigned char *packet, size_t len, unsigned char *head) {
+  state *s = state_of(&session->remote.crypt_abstract);
+  int n;
+  if (!s || s->failed || s->poly1305 || len < SL_CIPHER_PEEK) return false;
+  s->failed = !gcm_begin(s, packet, len) ||
+              EVP_CipherUpdate(s->ctx, head, &n, packet + LENGTH_LEN, SL_CIPHER_PEEK) <= 0;
+  return true;
+}
+
+bool sl_cipher_finish(LIBSSH2_SESSION *session, const unsigned char *packet, size_t len, unsigned char *to) {
+  state *s = state_of(&session->remote.crypt_abstract);
+  if (!s || s->failed) return false;
+  s->failed = !gcm_end(s, to, packet + LENGTH_LEN + SL_CIPHER_PEEK, len - SL_CIPHER_PEEK);
+  return !s->failed;
 }
 
 bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len) {

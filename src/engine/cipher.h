@@ -29,6 +29,13 @@ bool sl_cipher_sends(LIBSSH2_SESSION *session);    /* packets that go are ours t
 /* The number of bytes between length field and tag; 0: no sane one. Asks for SL_CIPHER_LENGTH bytes. */
 size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet);
 bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place; false: forged */
+
+/* open in two steps, so that the bulk of a packet can go where its head says. Nothing may be believed before finish says
+   so. peek is false when this cipher cannot: then nothing has happened. */
+enum { SL_CIPHER_PEEK = 16 };
+bool sl_cipher_peek(LIBSSH2_SESSION *session, unsigned char *packet, size_t len, unsigned char *head);
+bool sl_cipher_finish(LIBSSH2_SESSION *session, const unsigned char *packet, size_t len, unsigned char *to);
+
 bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place, with room for the tag */
 #endif
 

@@ -48,6 +48,10 @@ typedef struct sl_eop {
 typedef struct sl_engine_hooks {
   /* Every decrypted packet before libssh2 acts on it (static libssh2 only); true: swallow it. */
   bool (*packet)(sl_engine *e, sl_strand *strand, const unsigned char *data, size_t len);
+  /* Channel data is about to come: where to, with `space` bytes that may be overwritten; NULL: by packet(). Then filled
+     when it is there and authentic. */
+  unsigned char *(*room)(sl_strand *strand, size_t len, size_t space);
+  void (*filled)(sl_strand *strand, size_t len);
   void (*lost)(sl_engine *e);  /* the wire went away; e->wire.err says why */
   void (*dying)(sl_engine *e); /* the wire is dead, libssh2's session is about to be freed */
 } sl_engine_hooks;
@@ -108,6 +112,7 @@ bool sl_strand_idle(const sl_strand *s); /* no operation in any lane */
 
 /* The receive window. take: a packet with that many bytes came; false: the server was not allowed to. credit: they were
    consumed; from anywhere. */
+bool sl_window_has(const sl_strand *s, size_t bytes);
 bool sl_window_take(sl_strand *s, size_t bytes);
 void sl_window_credit(sl_strand *s, size_t bytes);
 void sl_window_step(sl_strand *s); /* for the pump */

@@ -61,7 +61,49 @@ typedef struct packet {
   bool owned; /* by libssh2's allocator; else it stands in the receive buffer */
 } packet;
 
-/* RFC 4253 6: length, padding's length, payload, padding. */
+static bool compresses(const LIBSSH2_SESSION *s, const struct _libssh2_endpoint_data *end) {
+  return end->comp && end->comp->compress && end->comp_abstract &&
+         (s->state & LIBSSH2_STATE_AUTHENTICATED || end->comp->use_in_auth);
+}
+
+/* A packet of channel data by its head (RFC 4254 5.2: type, channel, string), and where the data begins in it. */
+typedef struct data_head {
+  sl_strand *strand;
+  size_t len;
+  unsigned char *room; /* where it goes; NULL: it takes the long way */
+} data_head;
+
+enum { DATA_AT = 1 + 1 + 4 + 4 };
+
+static data_head data_of(sl_engine *e, const unsigned char head[SL_CIPHER_PEEK], size_t body) {
+  data_head d = {0};
+  size_t padding = head[0];
+  if (head[1] != SSH_MSG_CHANNEL_DATA || !e->pumped || compresses(e->raw, &e->raw->remote)) return d;
+  if (padding < PADDING_MIN || body < DATA_AT + padding) return d;
+  d.len = body - DATA_AT - padding;
+  if (d.len < SL_CIPHER_PEEK || _libssh2_ntohu32(head + 6) != d.len) return d;
+  d.strand = sl_strand_find(e, _libssh2_ntohu32(head + 2));
+  if (d.strand && e->hooks && e->hooks->room) d.room = e->hooks->room(d.strand, d.len, body - DATA_AT);
+  return d;
+}
+
+/* Opens the packet; channel data that has room elsewhere goes there, the rest is opened in place. */
+static bool open_body(sl_engine *e, unsigned char *whole, size_t body, data_head *d) {
+  LIBSSH2_SESSION *s = e->raw;
+  unsigned char head[SL_CIPHER_PEEK];
+  if (!sl_cipher_peek(s, whole, body, head)) return sl_cipher_open(s, whole, body);
+  *d = data_of(e, head, body);
+  size_t early = SL_CIPHER_PEEK - DATA_AT;
+  if (d->room) {
+    memcpy(d->room, head + DATA_AT, early);
+    return sl_cipher_finish(s, whole, body, d->room + early);
+  }
+  unsigned char *at = whole + SL_CIPHER_LENGTH;
+  memcpy(at, head, sizeof head);
+  return sl_cipher_finish(s, whole, body, at + sizeof head);
+}
+
+/* RFC 4253 6: length, padding's length, payload, padding. A packet without data has been dealt with. */
 static int open_packet(sl_engine *e, packet *p) {
   LIBSSH2_SESSION *s = e->raw;
   int rc = have(e, SL_CIPHER_LENGTH);
@@ -73,18 +115,21 @@ static int open_packet(sl_engine *e, packet *p) {
   if (rc) return rc;
   unsigned char *head = (unsigned char *)sl_buf_head(&e->in);
   e->in_packet = 0;
-  if (!sl_cipher_open(s, head, body)) return LIBSSH2_ERROR_DECRYPT;
+  data_head d = {0};
+  if (!open_body(e, head, body, &d)) return LIBSSH2_ERROR_DECRYPT;
+  if (d.room) {
+    s->remote.seqno++;
+    sl_buf_take(&e->in, whole);
+    d.strand->woken = true;
+    e->hooks->filled(d.strand, d.len);
+    return 0;
+  }
   size_t padding = head[SL_CIPHER_LENGTH];
   if (padding < PADDING_MIN || padding + 1 >= body) return bad_packet(s, "a packet with more padding than bytes");
   s->remote.seqno++;
   *p = (packet){.data = head + SL_CIPHER_LENGTH + 1, .len = body - 1 - padding};
   sl_buf_take(&e->in, whole); /* the bytes stay where they are until the next read */
   return 0;
-}
-
-static bool compresses(const LIBSSH2_SESSION *s, const struct _libssh2_endpoint_data *end) {
-  return end->comp && end->comp->compress && end->comp_abstract &&
-         (s->state & LIBSSH2_STATE_AUTHENTICATED || end->comp->use_in_auth);
 }
 
 static int decompress(LIBSSH2_SESSION *s, packet *p) {
@@ -125,6 +170,7 @@ static int receive(sl_engine *e) {
     if (p.owned) LIBSSH2_FREE(s, p.data);
     return rc;
   }
+  if (!p.data) return SSH_MSG_CHANNEL_DATA;
   int type = p.data[0];
   rc = sl_packet_seen(e, p.data, p.len);
   if (rc == 0) {

@@ -7,8 +7,10 @@
 #include "libssh2_priv.h"
 #include "transport.h"
 
+bool sl_window_has(const sl_strand *s, size_t bytes) { return bytes <= s->raw->remote.window_size; }
+
 bool sl_window_take(sl_strand *s, size_t bytes) {
-  if (bytes > s->raw->remote.window_size) return false;
+  if (!sl_window_has(s, bytes)) return false;
   s->raw->remote.window_size -= (uint32_t)bytes;
   return true;
 }
@@ -38,6 +40,12 @@ void sl_window_step(sl_strand *s) {
 }
 
 #else
+
+bool sl_window_has(const sl_strand *s, size_t bytes) {
+  (void)s;
+  (void)bytes;
+  return true;
+}
 
 bool sl_window_take(sl_strand *s, size_t bytes) {
   (void)s;

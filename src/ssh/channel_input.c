@@ -3,6 +3,8 @@
    Without the packet hook the bytes are fetched from there. */
 #include "ssh/channel.h"
 
+#include <stdlib.h>
+
 enum { READ_BYTES = 65536, KEPT_BYTES = 4096 };
 
 /* --- packets -------------------------------------------------------------------------------------- */
@@ -45,6 +47,23 @@ void sl_channel_data(sl_channel *ch, const unsigned char *data, size_t len) {
   } else if (bytes.n) {
     arrived(ch, type == DATA_STDERR, bytes.p, bytes.n);
   }
+}
+
+unsigned char *sl_channel_room(sl_strand *strand, size_t len, size_t space) {
+  sl_channel *ch = (sl_channel *)strand;
+  sl_buf *in = &ch->in[0];
+  if (ch->ended || ch->closing || ch->taker || !sl_window_has(strand, len)) return NULL;
+  if (ch->gathers && sl_buf_len(in) + len > ch->gather_max) return NULL;
+  return sl_buf_reserve(in, space) ? (unsigned char *)in->data + in->end : NULL;
+}
+
+void sl_channel_filled(sl_strand *strand, size_t len) {
+  sl_channel *ch = (sl_channel *)strand;
+  (void)sl_window_take(strand, len);
+  ch->in[0].end += len;
+  if (!ch->gathers) return;
+  ch->gathered += len;
+  sl_window_credit(strand, len);
 }
 
 void sl_channel_ended(sl_channel *ch) {

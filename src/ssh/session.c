@@ -78,7 +78,8 @@ static bool session_packet(sl_engine *e, sl_strand *strand, const unsigned char 
 
 static void session_dying(sl_engine *e) { sl_auth_end_fibre((sl_session *)e); }
 
-static const sl_engine_hooks session_hooks = {.packet = session_packet, .dying = session_dying};
+static const sl_engine_hooks session_hooks = {
+    .packet = session_packet, .room = sl_channel_room, .filled = sl_channel_filled, .dying = session_dying};
 
 /* --- life ---------------------------------------------------------------------------------------------- */
 

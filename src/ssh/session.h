@@ -27,6 +27,9 @@ const luaL_Reg *sl_hostkey_verbs(void);
 const luaL_Reg *sl_channel_session_verbs(void);
 
 /* A packet about a channel; true: swallow it. */
+/* Hooks for the engine. */
+unsigned char *sl_channel_room(sl_strand *strand, size_t len, size_t space);
+void sl_channel_filled(sl_strand *strand, size_t len);
 bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *data, size_t len);
 
 #endif
