@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <uv.h>
 
+#include "base/secret.h"
 #include "base/text.h"
 #include "engine/cipher.h"
 #include "loop/loop.h"
@@ -91,6 +92,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_key_open(L);
   sl_known_hosts_open(L);
   sl_text_open(L);
+  sl_secret_open(L);
   luaL_setfuncs(L, lib_functions, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, CORE_KEY);

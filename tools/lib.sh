@@ -61,6 +61,8 @@ test|cmd:busted|lua-busted|rock:busted|rock:busted|rock:busted
 test|cmd:luacheck|lua-check|rock:luacheck|rock:luacheck|rock:luacheck
 test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
 test|cmd:tmux|tmux|tmux|tmux|tmux
+test|cmd:sudo|sudo|sudo|sudo|-
+test|cmd:doas|opendoas|opendoas|doas|-
 END
 }
 

@@ -8,6 +8,7 @@ local errors = require("sshlua.errors")
 local identities = require("sshlua.identities")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local secret = require("sshlua.secret")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -116,10 +117,11 @@ end
 
 --- password and keyboard-interactive --------------------------------------------------------------------------------
 
-local function can_ask(self) return not self.target.opts.batch and core.isatty(2) end
+local function can_ask(self) return not self.target.opts.batch and (core.isatty(2) or secret.has_program()) end
 
 local function ask_terminal(text, echo)
-  return await(core.tty_prompt, { prompt = core.clean(text, { newline = true }), echo = echo })
+  if not echo then return secret.ask(text, "password") end
+  return await(core.tty_prompt, { prompt = core.clean(text, { newline = true }), echo = true })
 end
 
 --- A password from the options (string, or function(prompt, try)) or from the terminal; nil: none to be had.
@@ -160,9 +162,9 @@ local function password(self)
   local prompt = ("%s@%s's password: "):format(self.target.user, self.target.name)
   while self.password_tries < PASSWORD_PROMPTS and allows(self, "password") do
     self.password_tries = self.password_tries + 1
-    local secret = password_for(self, prompt, self.password_tries)
-    if not secret then break end
-    local outcome = attempt(self, "password", "password", function() return password_once(self, secret) end)
+    local given = password_for(self, prompt, self.password_tries)
+    if not given then break end
+    local outcome = attempt(self, "password", "password", function() return password_once(self, given) end)
     if outcome ~= "failed" then return outcome end
   end
   return "failed"
@@ -181,8 +183,8 @@ local function answers_for(self, info, try)
   end
   if #info == 0 then return {} end
   if #info == 1 and not info[1].echo and self.target.opts.password ~= nil then
-    local secret = password_for(self, info[1].text, try)
-    return secret and { secret } or nil
+    local given_now = password_for(self, info[1].text, try)
+    return given_now and { given_now } or nil
   end
   if not can_ask(self) then return nil end
   local out = {}
@@ -209,8 +211,8 @@ local function answers_in_advance(self)
   if core.about().fibres then return nil end
   local given = self.target.opts.keyboard_interactive
   if type(given) == "table" then return given end
-  local secret = password_for(self, "Password: ", 1)
-  return secret and { secret } or {}
+  local advance = password_for(self, "Password: ", 1)
+  return advance and { advance } or {}
 end
 
 local function kbdint_once(self, try)

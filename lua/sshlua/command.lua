@@ -1,15 +1,19 @@
 --- What is sent for a command: argument vectors quoted, directory and environment in front. Pure.
 
+local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local privilege = require("sshlua.privilege")
 local quote = require("sshlua.quote")
 
 local M = {}
 
+local is_secret = core.is_secret
+
 --- What verbs that run a command take.
 ---@class sshlua.CommandOptions
 ---@field cwd? string directory to run in
----@field env? table<string, string> what the server does not accept is exported in front of the command
----@field stdin? string|fun(): string|nil bytes, a function that returns the next ones, or something with read
+---@field env? table<string, string|sshlua.Secret> what the server does not accept is exported in front of the command
+---@field stdin? string|sshlua.Secret|fun(): string|nil|table bytes, what returns the next ones, or something with read
 ---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
 ---@field timeout? number seconds of wall time; raises kind timeout
 ---@field idle? number seconds of silence; raises kind timeout
@@ -17,9 +21,13 @@ local M = {}
 ---@field safe? boolean the command changes nothing
 ---@field sink? fun(bytes: string, stream: "stdout"|"stderr")|table gets all output as it comes
 ---@field max_output? integer bytes of each stream that the Result keeps, default 8 MiB
+---@field sudo? boolean|string|sshlua.Privilege as root, as that user
+---@field su? boolean|string|sshlua.Privilege
+---@field doas? boolean|string|sshlua.Privilege
 M.options = {
   cwd = "string", env = "table", stdin = "any", pty = "boolean|table", timeout = "seconds", idle = "seconds",
   check = "boolean", safe = "boolean", sink = "any", max_output = "number",
+  sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
 local function has(value, method)
@@ -32,10 +40,13 @@ local function check_env(env, level)
     if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
       errors.usage(level + 1, "option 'env': not a variable name: %s", errors.excerpt(tostring(name), 60))
     end
-    if type(value) ~= "string" and type(value) ~= "number" then
-      errors.usage(level + 1, "option 'env': string expected for %s, got %s", name, type(value))
+    local secret = is_secret(value)
+    if not secret and type(value) ~= "string" and type(value) ~= "number" then
+      errors.usage(level + 1, "option 'env': string or secret expected for %s, got %s", name, type(value))
     end
-    if tostring(value):find("\0", 1, true) then errors.usage(level + 1, "option 'env': NUL byte in %s", name) end
+    if secret and value:count("\0") > 0 or not secret and tostring(value):find("\0", 1, true) then
+      errors.usage(level + 1, "option 'env': NUL byte in %s", name)
+    end
   end
 end
 
@@ -48,8 +59,10 @@ function M.check(cmd, opts, level)
     errors.usage(level + 1, "option 'cwd': NUL byte in a directory name")
   end
   check_env(opts.env or {}, level + 1)
+  privilege.check(opts, level + 1)
   local stdin, sink = opts.stdin, opts.sink
-  if stdin ~= nil and type(stdin) ~= "string" and type(stdin) ~= "function" and not has(stdin, "read") then
+  if stdin ~= nil and type(stdin) ~= "string" and type(stdin) ~= "function" and not is_secret(stdin)
+    and not has(stdin, "read") then
     errors.usage(level + 1, "option 'stdin': string, function or something with read expected, got %s", type(stdin))
   end
   if sink ~= nil and type(sink) ~= "function" and not has(sink, "write") then
@@ -68,9 +81,16 @@ function M.sink(sink)
   return function(bytes) sink:write(bytes) end
 end
 
---- The next bytes of an input that is a function or has read; nil at the end.
----@return fun(): string|nil
+--- The next bytes of an input of whatever sort; nil at the end.
+---@return fun(): string|sshlua.Secret|nil
 function M.pieces(stdin)
+  if type(stdin) == "string" or is_secret(stdin) then
+    return function()
+      local bytes = stdin
+      stdin = nil
+      return bytes
+    end
+  end
   if type(stdin) ~= "function" then
     return function()
       local bytes = stdin:read(65536)
@@ -79,7 +99,7 @@ function M.pieces(stdin)
   end
   return function()
     local bytes = stdin()
-    if bytes ~= nil and type(bytes) ~= "string" then
+    if bytes ~= nil and type(bytes) ~= "string" and not is_secret(bytes) then
       local message = "option 'stdin': string or nil expected of the function, got " .. type(bytes)
       errors.raise({ kind = "usage", message = message })
     end

@@ -66,10 +66,10 @@ local legacy = {
 ---@field identity? string|string[]|false private key files; false: none
 ---@field identity_data? string a private key as text
 ---@field certificate? string file
----@field passphrase? string|fun(key: string, try: integer): string?
+---@field passphrase? string|sshlua.Secret|fun(key: string, try: integer): string?
 ---@field agent? boolean|string false: none; a string: its socket; default $SSH_AUTH_SOCK
 ---@field identities_only? boolean of the agent, only the keys that are in identity
----@field password? string|fun(prompt: string, try: integer): string?
+---@field password? string|sshlua.Secret|fun(prompt: string, try: integer): string?
 ---@field change_password? fun(text: string): string? a new password, when the server insists
 ---@field keyboard_interactive? table|fun(prompts: sshlua.core.Prompts, try: integer): string[]?
 ---@field methods? string|string[] default publickey, keyboard-interactive, password
@@ -96,8 +96,9 @@ local legacy = {
 --- The same as options.check wants it.
 M.options = {
   user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
-  identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|function",
-  identities_only = "boolean", agent = "boolean|string", password = "string|function", change_password = "function",
+  identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|secret|function",
+  identities_only = "boolean", agent = "boolean|string", password = "string|secret|function",
+  change_password = "function",
   keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",
   known_hosts = "list", strict_host_key_checking = "string", hash_known_hosts = "boolean", host_key_alias = "string",
   fingerprints = "list", verify_host_key = "function", insecure_accept_any_host_key = "boolean",

@@ -2,7 +2,8 @@
 --- this file makes it an object that says where (host, op, phase), why (cause) and what helps (hint).
 --- Knows the kinds and the wording; must not know what raised the error.
 
-local clean = require("sshlua.core").clean
+local core = require("sshlua.core")
+local clean, mask = core.clean, core.mask
 
 local M = {}
 
@@ -49,6 +50,7 @@ local mt = { __name = "sshlua.Error" }
 ---@return string
 function M.excerpt(s, max)
   max = max or 200
+  s = mask(s) -- before it is cut
   -- Cleaning never shortens: what a cut at max + 8 may spoil lies behind the final cut.
   local text = clean(#s > max + 8 and s:sub(1, max + 8) or s)
   if #text <= max and #s <= max then return text end
@@ -94,9 +96,9 @@ local function build(fields, level)
   e.retryable = nil -- computed, see below
   if e.at == nil then e.at = script_line(2) end
   for _, k in ipairs(one_line) do
-    if type(e[k]) == "string" then e[k] = clean(e[k]) end
+    if type(e[k]) == "string" then e[k] = clean(mask(e[k])) end
   end
-  if type(e.hint) == "string" then e.hint = clean(e.hint, { newline = true }) end
+  if type(e.hint) == "string" then e.hint = clean(mask(e.hint), { newline = true }) end
   return setmetatable(e, mt)
 end
 
@@ -162,7 +164,7 @@ function M.wrap(e, extra)
   if M.is(e) then
     for k, v in pairs(extra or {}) do
       if rawget(e, k) == nil and k ~= "retryable" then
-        e[k] = type(v) == "string" and clean(v, { newline = k == "hint" }) or v
+        e[k] = type(v) == "string" and clean(mask(v), { newline = k == "hint" }) or v
       end
     end
   end
@@ -206,7 +208,7 @@ local function describe_cause(cause)
   if M.is(cause) then return tostring(cause) end
   -- A foreign object's __tostring is the script's own code: it may fail, or answer with no string.
   local good, text = pcall(tostring, cause)
-  return clean(good and type(text) == "string" and text or "an error of type " .. type(cause), { newline = true })
+  return clean(mask(good and type(text) == "string" and text or "an error of type " .. type(cause)), { newline = true })
 end
 
 --- Several lines for people: the error, its hint, the chain of causes with theirs. No newline at the end.

@@ -18,14 +18,15 @@ local Here = { name = "localhost", vars = {}, defaults = {} }
 local here_mt = { __index = Here, __name = "sshlua.Here", __tostring = function() return "localhost" end }
 
 local here_options = options.merge(command.options)
-here_options.pty = nil
+here_options.pty, here_options.sudo, here_options.su, here_options.doas = nil, nil, nil, nil
 
 local function environment(extra)
   if not extra then return nil end
   local list, seen = {}, {}
   for name, value in pairs(extra) do
     seen[name] = true
-    list[#list + 1] = name .. "=" .. tostring(value)
+    list[#list + 1] = core.is_secret(value) and core.secret(value:name(), name .. "=", value)
+      or name .. "=" .. tostring(value)
   end
   for _, entry in ipairs(core.environ()) do
     if not seen[entry:match("^([^=]*)")] then list[#list + 1] = entry end
@@ -47,12 +48,8 @@ local function collect(socket, which, out)
 end
 
 local function feed(socket, stdin)
-  if type(stdin) == "string" then
-    pcall(await, socket.write, socket, stdin)
-  else
-    for bytes in command.pieces(stdin) do
-      if not pcall(await, socket.write, socket, bytes) then break end
-    end
+  for bytes in command.pieces(stdin) do
+    if not pcall(await, socket.write, socket, bytes) then break end
   end
   socket:close()
 end
@@ -163,7 +160,7 @@ end
 function Here:read(cmd, opts)
   opts = options.merge(options.check(opts, here_options, 2), { check = true })
   command.check(cmd, opts, 2)
-  return tostring(self:run(cmd, opts))
+  return self:run(cmd, opts):text()
 end
 
 --- The same with other defaults.

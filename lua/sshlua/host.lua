@@ -103,7 +103,7 @@ function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
   opts.check = true
   local text = command.check(cmd, opts, 2)
-  return tostring(within_time(self, opts, command.label(text), run_on_session, self, cmd, opts))
+  return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts):text()
 end
 
 --- Starts a command; its stdin, stdout and stderr are streams.
@@ -111,7 +111,18 @@ end
 ---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Host:spawn(cmd, opts)
-  return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
+  local d = self.defaults
+  local kept = { cwd = d.cwd, env = d.env, sudo = d.sudo, su = d.su, doas = d.doas }
+  return self:session():spawn(cmd, options.merge(kept, opts))
+end
+
+--- A copy as the wrong user would be worse than none.
+local function refuse_privilege(self, verb)
+  for _, name in ipairs({ "sudo", "su", "doas" }) do
+    if self.defaults[name] then
+      errors.usage(3, "%s copies as the user who logs in: option '%s' does not work here", verb, name)
+    end
+  end
 end
 
 --- A connection that the host makes to "host:port", as a stream; see Session.dial.
@@ -130,6 +141,7 @@ end
 ---@return sshlua.Result
 function Host:put(from, to, opts)
   opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
+  refuse_privilege(self, "put")
   transfer.check("put", from, to, opts.mode, 2)
   return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
 end
@@ -141,6 +153,7 @@ end
 ---@return sshlua.Result
 function Host:get(from, to, opts)
   opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
+  refuse_privilege(self, "get")
   transfer.check("get", from, to, nil, 2)
   return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
 end

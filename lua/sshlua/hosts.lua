@@ -3,6 +3,7 @@
 
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
+local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
 local hostset = require("sshlua.hostset")
@@ -121,7 +122,11 @@ function Fleet:run(cmd, opts)
   options.check(own, each_options, 2)
   command.check(cmd, options.check(rest, command.options, 2), 2)
   rest.check = false
-  return fan_out(self, own, "run", function(h) return h:run(cmd, rest) end)
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, "run", function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return h:run(cmd, rest)
+  end)
 end
 
 --- Copies a file to every host.

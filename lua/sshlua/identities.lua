@@ -5,6 +5,7 @@ local agent = require("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")
+local secret = require("sshlua.secret")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
 
@@ -54,7 +55,7 @@ local function check_mode(path)
 end
 
 local function ask_passphrase(label)
-  return task.await(core.tty_prompt, { prompt = ("Enter passphrase for key '%s': "):format(label), echo = false })
+  return secret.ask(("Enter passphrase for key '%s': "):format(label), "passphrase")
 end
 
 --- Parses an encrypted key with the passphrase that is given (string or function) or asked on the terminal, three
@@ -63,13 +64,14 @@ local function unlock(text, label, opts, refusal)
   for try = 1, 3 do
     local passphrase = opts.passphrase
     if type(passphrase) == "function" then passphrase = passphrase(label, try) end
-    if passphrase == nil and not opts.batch and core.isatty(2) then passphrase = ask_passphrase(label) end
+    local may_ask = not opts.batch and (core.isatty(2) or secret.has_program())
+    if passphrase == nil and may_ask then passphrase = ask_passphrase(label) end
     if not passphrase then break end
     local ok, key = pcall(task.await, core.key_parse, text, passphrase)
     if ok then return key end
     if not (errors.is(key) and key.name == "WRONG_PASSPHRASE") then error(key, 0) end
     refusal = key
-    if type(opts.passphrase) == "string" then break end
+    if opts.passphrase ~= nil and type(opts.passphrase) ~= "function" then break end
   end
   error(refusal, 0)
 end

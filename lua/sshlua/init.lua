@@ -1,10 +1,12 @@
 --- sshlua: scriptable SSH automation. What users require; re-exports, no logic.
 
 local core = require("sshlua.core")
+local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
 local hosts = require("sshlua.hosts")
 local quote = require("sshlua.quote")
+local secret = require("sshlua.secret")
 local task = require("sshlua.task")
 
 ---@class sshlua
@@ -22,6 +24,9 @@ local M = {
 
   -- text
   quote = quote.quote, sh = quote.sh,
+
+  -- secrets
+  is_secret = core.is_secret, mask = core.mask, masker = core.masker, ask_sudo = elevate.ask_sudo,
 
   errors = errors,
   is_error = errors.is,
@@ -44,6 +49,12 @@ function M.hosts(expression, opts) return (hosts.new(expression, opts, 2)) end
 ---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Session
 function M.connect(name, opts) return (host.connect(name, opts, 2)) end
+
+--- A secret by name: asked once per run, from the environment (SSHLUA_SECRET_NAME), opts.command, opts.file, a person.
+---@param name string
+---@param opts? sshlua.SecretOptions
+---@return sshlua.Secret
+function M.secret(name, opts) return (secret.get(name, opts, 2)) end
 
 --- fn(...)'s results; or nil and the error. Cancellation and misuse are raised.
 ---@param fn fun(...): ...

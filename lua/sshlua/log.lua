@@ -1,4 +1,4 @@
---- Events: what happens on the way to a host and back, with times. Never payload, never secrets.
+--- Events: what happens on the way to a host and back, with times. Never payload; secrets are masked.
 --- Levels: 1 what a person wants to know (-v), 2 each step (-vv), 3 also libssh2's own trace (-vvv).
 
 local clean = require("sshlua.core").clean
@@ -64,6 +64,9 @@ function M.wants(level) return level <= M.level or #sinks > 0 end
 --- fields is made into the event; call it only when M.wants(level).
 function M.emit(level, host, what, fields)
   local event = fields or {}
+  for name, value in pairs(event) do
+    if type(value) == "string" then event[name] = core.mask(value) end
+  end
   event.at, event.host, event.what, event.level = core.now() - start, host, what, level
   if level <= M.level then write(event) end
   for _, sink in ipairs(sinks) do

@@ -1,5 +1,6 @@
 --- Checking of option tables: an unknown name or a wrong type is an error at the caller's line, never silence.
 
+local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 
 local M = {}
@@ -33,6 +34,7 @@ local checks = {
   count = function(v) return type(v) == "number" and v >= 1 and v % 1 == 0 end,
   port = function(v) return type(v) == "number" and v >= 1 and v <= 65535 and v % 1 == 0 end,
   list = function(v) return type(v) == "string" or type(v) == "table" end,
+  secret = core.is_secret,
   any = function() return true end,
 }
 

@@ -4,6 +4,7 @@
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local core = require("sshlua.core")
+local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local group = require("sshlua.task.group")
 local log = require("sshlua.log")
@@ -25,11 +26,12 @@ local function ignore() end
 local function set_environment(ch, env)
   local refused
   for name, value in pairs(env or {}) do
-    local ok, err = pcall(await, ch.setenv, ch, name, tostring(value))
+    if not core.is_secret(value) then value = tostring(value) end
+    local ok, err = pcall(await, ch.setenv, ch, name, value)
     if not ok then
       if not errors.is(err, "channel") then error(err, 0) end
       refused = refused or {}
-      refused[name] = tostring(value)
+      refused[name] = value
     end
   end
   return refused
@@ -39,7 +41,7 @@ local function request_pty(ch, pty)
   if not pty then return end
   local p = type(pty) == "table" and pty or {}
   -- RFC 4254 8: no modes but the end mark; the server's defaults apply.
-  await(ch.pty, ch, p.term or os.getenv("TERM") or "xterm", p.cols or 80, p.rows or 24, "\0")
+  await(ch.pty, ch, p.term or os.getenv("TERM") or "xterm", p.cols or 80, p.rows or 24, p.modes or "\0")
 end
 
 --- A channel that is ready for the command, and the command's text.
@@ -65,8 +67,22 @@ local function explain(err)
   return err
 end
 
---- A channel with the command under way.
-local function start(session, cmd, opts)
+--- A channel with what line(refused variables) returns under way; for commands that need a dialogue first.
+local function launch(session, env, pty, line)
+  local ch = session:_open_channel()
+  local ok, err = pcall(function()
+    local refused = set_environment(ch, env)
+    request_pty(ch, pty)
+    await(ch.exec, ch, line(refused))
+  end)
+  if ok then return ch end
+  session:_close_channel(ch)
+  error(explain(err), 0)
+end
+
+--- A channel with the command under way. `input`: something will be written to it.
+local function start(session, cmd, opts, input)
+  if elevate.wanted(opts) then return elevate.start(session, command.text(cmd, 4), opts, input, launch) end
   local ch, text = prepare(session, cmd, opts)
   local ok, err = pcall(await, ch.exec, ch, text)
   if ok then return ch end
@@ -77,11 +93,7 @@ end
 --- Feeding ----------------------------------------------------------------------------------------------------------
 
 local function feed(ch, stdin)
-  if type(stdin) == "string" then
-    await(ch.write, ch, stdin)
-  else
-    for bytes in command.pieces(stdin) do await(ch.write, ch, bytes) end
-  end
+  for bytes in command.pieces(stdin) do await(ch.write, ch, bytes) end
   await(ch.send_eof, ch)
 end
 
@@ -195,7 +207,7 @@ end
 --- Piece by piece: there is input to feed, a sink, or silence to be noticed.
 local function exec_pieces(session, cmd, opts, before)
   local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
-  local started, ch = pcall(start, session, cmd, opts)
+  local started, ch = pcall(start, session, cmd, opts, opts.stdin ~= nil)
   if not started then return interrupted(session, cmd, before, out.output(), ch) end
   local ok, code, signal, message = pcall(run, ch, opts, out)
   if not ok then
@@ -232,7 +244,7 @@ local function exec_whole(session, cmd, opts, before)
 end
 
 local function exec(session, cmd, opts)
-  local by_pieces = opts.stdin ~= nil or opts.sink or opts.idle
+  local by_pieces = opts.stdin ~= nil or opts.sink or opts.idle or elevate.wanted(opts)
   return (by_pieces and exec_pieces or exec_whole)(session, cmd, opts, core.now())
 end
 
@@ -258,7 +270,7 @@ local process_mt = { __index = Process, __name = "sshlua.Process" }
 --- Starts a command and returns at once. Read both streams: they share one window.
 ---@return sshlua.Process
 function M.spawn(session, cmd, opts)
-  local ch = start(session, cmd, opts)
+  local ch = start(session, cmd, opts, true)
   local self = setmetatable({ session = session, ch = ch, cmd = cmd, started = core.now() }, process_mt)
   self.stdin = stream.writer(function(bytes) await(ch.write, ch, bytes) end, function() await(ch.send_eof, ch) end,
     session.target and session.target.opts.max_write_buffer)

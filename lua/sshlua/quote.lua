@@ -5,6 +5,7 @@ local errors = require "sshlua.errors"
 local shell_context = require "sshlua.shell_context"
 
 local usage = errors.usage
+local is_secret = require("sshlua.core").is_secret
 
 local M = {}
 
@@ -29,6 +30,7 @@ end
 local function text_of(v)
   if type(v) == "number" then return number_text(v) end
   if v == nil then return nil, "is nil" end
+  if is_secret(v) then return nil, "is a secret; others on the host can read command lines: use env or stdin" end
   if type(v) ~= "string" then return nil, "is a " .. type(v) .. "; a string or a number can be quoted" end
   if v:find("\0", 1, true) then return nil, "contains a NUL byte, which no argument can carry" end
   return v

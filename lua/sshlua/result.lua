@@ -1,5 +1,6 @@
 --- The Result of one command or transfer on one host. Knows what came back; must not know how it came.
 
+local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local json = require "sshlua.json"
 local quote = require "sshlua.quote"
@@ -52,8 +53,13 @@ function Result.is(v)
   return type(meta) == "table" and rawget(meta, "__name") == Result.__name
 end
 
---- stdout without its last newline.
-function Result:__tostring() return (self.stdout:gsub("\n$", "")) end
+--- stdout without its last newline, for people: secrets are masked. The fields, lines, json and fields give the data
+--- as it came.
+function Result:__tostring() return core.mask((self.stdout:gsub("\n$", ""))) end
+
+--- stdout without its last newline, as it came.
+---@return string
+function Result:text() return (self.stdout:gsub("\n$", "")) end
 
 --- The lines of stdout without their newlines, for `for line in r:lines() do`.
 ---@return fun(): string?
@@ -101,6 +107,7 @@ end
 
 --- What the far side said last: stderr's last line that is not blank. Linear, whatever stderr holds.
 local function last_words(stderr)
+  stderr = core.mask(stderr)
   local blanks = stderr:reverse():match("^%s*")
   local text = stderr:sub(1, #stderr - #blanks)
   if text == "" then return nil end

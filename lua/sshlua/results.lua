@@ -169,7 +169,7 @@ function Group.__tostring(self)
   local head = ("%s\n%s (%d)%s\n%s\n"):format(RULE, self.hosts, self.count,
     self.status == "ok" and "" or ": " .. (self.result:problem() or self.status), RULE)
   local between = self.stdout:find("[^\n]$") and self.stderr ~= "" and "\n" or ""
-  local text = core.clean(self.stdout .. between .. self.stderr, { newline = true, tab = true })
+  local text = core.clean(core.mask(self.stdout .. between .. self.stderr), { newline = true, tab = true })
   return head .. (text:gsub("\n$", ""))
 end
 

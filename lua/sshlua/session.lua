@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local privilege = require("sshlua.privilege")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
 local sync = require("sshlua.task.sync")
@@ -189,7 +190,13 @@ end
 ---@field cwd? string directory to run in
 ---@field env? table<string, string>
 ---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
-local spawn_options = { cwd = "string", env = "table", pty = "boolean|table" }
+---@field sudo? boolean|string|sshlua.Privilege
+---@field su? boolean|string|sshlua.Privilege
+---@field doas? boolean|string|sshlua.Privilege
+local spawn_options = {
+  cwd = "string", env = "table", pty = "boolean|table",
+  sudo = privilege.type, su = privilege.type, doas = privilege.type,
+}
 
 --- Starts a command; its stdin, stdout and stderr are streams.
 ---@param cmd string|(string|number)[]

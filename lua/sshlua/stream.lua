@@ -5,6 +5,8 @@ local errors = require("sshlua.errors")
 
 local M = {}
 
+local is_secret = require("sshlua.core").is_secret
+
 local LINE_MAX = 16 * 1024 * 1024
 local WRITE_MAX = 16 * 1024 * 1024
 
@@ -105,16 +107,20 @@ function M.writer(sink, finish, limit)
 end
 
 --- Writes all of it; suspends while the other side does not take it.
----@param bytes string
+---@param bytes string|sshlua.Secret
 function Writer:write(bytes)
-  if type(bytes) ~= "string" then errors.usage(2, "string expected, got %s", type(bytes)) end
+  local secret = is_secret(bytes)
+  if type(bytes) ~= "string" and not secret then
+    errors.usage(2, "string or secret expected, got %s", type(bytes))
+  end
+  local size = secret and 0 or #bytes -- secrets are small
   if self.closed then errors.raise({ kind = "closed", message = "the stream is closed for writing" }) end
-  if self.waiting > 0 and self.waiting + #bytes > self.limit then
+  if self.waiting > 0 and self.waiting + size > self.limit then
     errors.raise({ kind = "limit", message = ("more than %d bytes wait to be written"):format(self.limit) })
   end
-  self.waiting = self.waiting + #bytes
+  self.waiting = self.waiting + size
   local ok, err = pcall(self.sink, bytes)
-  self.waiting = self.waiting - #bytes
+  self.waiting = self.waiting - size
   if not ok then error(err, 0) end
 end
 

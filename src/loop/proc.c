@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "loop/op.h"
 #include "loop/signame.h"
 #include "loop/socket.h"
@@ -208,11 +209,11 @@ static char **words_array(lua_State *L, const char *field, bool assignments) {
   char **array = lua_newuserdata(L, (n + 1) * sizeof *array); /* [list, array] */
   for (size_t i = 0; i < n; i++) {
     lua_rawgeti(L, -2, (int)i + 1);
-    if (lua_type(L, -1) != LUA_TSTRING)
+    if (lua_type(L, -1) != LUA_TSTRING && !(assignments && sl_is_secret(L, -1)))
       luaL_error(L, "option '%s': item %d: string expected, got %s", field, (int)i + 1,
                  luaL_typename(L, -1));
     size_t len;
-    const char *word = lua_tolstring(L, -1, &len);
+    const char *word = sl_check_bytes(L, lua_gettop(L), &len);
     if (strlen(word) != len)
       luaL_error(L, "option '%s': item %d has a NUL byte", field, (int)i + 1);
     if (assignments && !strchr(word, '='))

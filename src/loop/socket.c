@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "loop/op.h"
 #include "loop/verbs.h"
 
@@ -253,7 +254,7 @@ static int l_socket_read(lua_State *L) {
 static int l_socket_write(lua_State *L) {
   sl_socket *s = sl_box_check(L, 1, SOCKET_CLASS);
   size_t len;
-  const char *data = luaL_checklstring(L, 2, &len);
+  const char *data = sl_check_bytes(L, 2, &len);
   sl_check_done(L, 3);
   io_op *io = io_new(L, s, &write_kind);
   io->data = data;

@@ -1,5 +1,5 @@
-/* tty_prompt({prompt=, echo=, timeout=}, done): done(nil, line) with what a person typed on the
-   controlling terminal, never on stdin. Prompts of a Lua state are shown one after the other; the
+/* tty_prompt({prompt=, echo=, timeout=, secret=}, done): done(nil, line) with what a person typed on the
+   controlling terminal, never on stdin; with the name of a secret the line is one, and never a Lua string. Prompts of a Lua state are shown one after the other; the
    timeout runs from when a prompt is shown. Also isatty(fd) and tty_size(fd). Knows lines of a
    terminal; must not know what the answers are for. The prompt is written as it is: whoever passes
    on text of a server cleans it first. */
@@ -12,6 +12,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/mask.h"
+#include "base/secret.h"
 #include "loop/op.h"
 #include "loop/ttyguard.h"
 #include "loop/verbs.h"
@@ -40,17 +42,12 @@ struct prompt_op {
   size_t prompt_len;
   lua_Number timeout; /* seconds; 0: none */
   bool echo;
+  char secret[SL_SECRET_NAME_MAX + 1]; /* "": the line is a string */
   size_t len;
   char line[MAX_LINE + 2]; /* a longest line, its end, and one byte that shows it is too long */
 };
 
 static void queue_next(prompt_queue *q);
-
-/* A compiler may not remove writes through a volatile pointer. */
-static void wipe(void *data, size_t len) {
-  volatile unsigned char *p = data;
-  while (len--) *p++ = 0;
-}
 
 /* Asking
  * ------------------------------------------------------------------------------------------------
@@ -178,7 +175,10 @@ static void queue_next(prompt_queue *q) {
 
 static int prompt_push(sl_op *op, lua_State *L) {
   const prompt_op *p = (const prompt_op *)op;
-  lua_pushlstring(L, p->line, p->len);
+  if (*p->secret)
+    sl_secret_push_copy(L, p->secret, p->line, p->len);
+  else
+    lua_pushlstring(L, p->line, p->len);
   return 1;
 }
 
@@ -194,7 +194,7 @@ static bool prompt_cancel(sl_op *op) {
 
 static void prompt_clean(sl_op *op) {
   prompt_op *p = (prompt_op *)op;
-  wipe(p->line, sizeof p->line);
+  sl_wipe(p->line, sizeof p->line);
 }
 
 static const sl_op_kind prompt_kind = {
@@ -239,6 +239,7 @@ static int l_tty_prompt(lua_State *L) {
   lua_Number timeout = sl_opt_number(L, 1, "timeout", 0);
   luaL_argcheck(L, timeout >= 0 && timeout < 1e9, 1, "option 'timeout': out of range");
   bool echo = sl_opt_boolean(L, 1, "echo", false);
+  const char *secret = sl_opt_string(L, 1, "secret", "");
   lua_pushstring(L, sl_opt_string(L, 1, "prompt", ""));
   prompt_queue *q = queue_get(L);
   prompt_op *p = sl_op_new(sl_loop_get(L), &prompt_kind, sizeof *p);
@@ -246,6 +247,7 @@ static int l_tty_prompt(lua_State *L) {
   p->queue = q;
   p->timeout = timeout;
   p->echo = echo;
+  snprintf(p->secret, sizeof p->secret, "%s", secret);
   p->prompt = lua_tolstring(L, 3, &p->prompt_len);
   sl_op_start(L, &p->op, 2, 3);
   sl_op_append(&q->waiting, &q->waiting_tail, &p->op);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "ssh/key_lua.h"
 #include "ssh/session.h"
 
@@ -188,7 +189,7 @@ static int start_attempt(lua_State *L, sl_session *s, int done_idx, int (*call)(
 }
 
 static char *copy_bytes(lua_State *L, int idx, size_t *len) {
-  const char *from = luaL_checklstring(L, idx, len);
+  const char *from = sl_check_bytes(L, idx, len);
   luaL_argcheck(L, *len <= SECRET_MAX, idx, "too long");
   char *to = malloc(*len + 1);
   if (!to) luaL_error(L, "not enough memory");
@@ -391,7 +392,7 @@ static void take_answers(lua_State *L, sl_auth *a, int idx) {
   luaL_argcheck(L, n <= 1000, idx, "too many answers");
   for (int i = 1; i <= n; i++) {
     lua_rawgeti(L, idx, i);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_argerror(L, idx, "answers are strings");
+    if (lua_type(L, -1) != LUA_TSTRING && !sl_is_secret(L, -1)) luaL_argerror(L, idx, "answers are strings or secrets");
     lua_pop(L, 1);
   }
   clear_answers(a);
@@ -409,7 +410,8 @@ static void take_answers(lua_State *L, sl_auth *a, int idx) {
 
 /* session:auth_password(user, password, done). A server that wants a new one asks: done(nil, "new_password", {...}). */
 static int l_auth_password(lua_State *L) {
-  luaL_checkstring(L, 3);
+  size_t len;
+  (void)sl_check_bytes(L, 3, &len);
   sl_session *s = begin(L, 4);
   s->auth.password = copy_bytes(L, 3, &s->auth.password_len);
   return start_fibre(L, s, 4, password_once);

@@ -1,4 +1,5 @@
 /* What goes into a channel (RFC 4254 5.2): writes within the peer's window, end of input. */
+#include "base/secret.h"
 #include "ssh/channel.h"
 
 #ifdef SL_LIBSSH2_STATIC
@@ -66,7 +67,7 @@ static const sl_op_kind write_kind = {
 static int l_write(lua_State *L) {
   sl_channel *ch = sl_channel_check(L, 1);
   size_t len;
-  const char *data = luaL_checklstring(L, 2, &len);
+  const char *data = sl_check_bytes(L, 2, &len);
   sl_check_done(L, 3);
   write_op *x = sl_channel_op(L, ch, SL_LANE_OUT, &write_kind, sizeof *x);
   x->data = data;

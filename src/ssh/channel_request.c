@@ -2,6 +2,7 @@
 #include <libssh2.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "ssh/channel.h"
 
 typedef struct request_op {
@@ -94,14 +95,16 @@ static int l_subsystem(lua_State *L) { return start_process(L, "subsystem", 2, 3
 
 /* channel:setenv(name, value, done): an error of kind channel when the server does not accept it. */
 static int l_setenv(lua_State *L) {
-  unsigned name_len, value_len;
+  unsigned name_len;
+  size_t value_len;
   const char *name = check_text(L, 2, 1024, &name_len);
-  const char *value = check_text(L, 3, SL_COMMAND_MAX, &value_len);
+  const char *value = sl_check_bytes(L, 3, &value_len);
+  luaL_argcheck(L, value_len <= SL_COMMAND_MAX, 3, "too long");
   request_op *x = new_request(L, &setenv_kind, 4);
   x->text = name;
   x->text_len = name_len;
   x->value = value;
-  x->value_len = value_len;
+  x->value_len = (unsigned)value_len;
   return start_request(L, x, 4);
 }
 

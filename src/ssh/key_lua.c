@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/secret.h"
 #include "loop/op.h"
 #include "ssh/agent_protocol.h"
 #include "ssh/certificate.h"
@@ -119,7 +120,7 @@ static int start_key_op(lua_State *L, key_op *k, uv_work_cb work, int done_idx) 
    BAD_FORMAT or UNSUPPORTED. */
 static int l_key_parse(lua_State *L) {
   size_t pass_len = 0;
-  const char *pass = luaL_optlstring(L, 2, NULL, &pass_len);
+  const char *pass = lua_isnil(L, 2) ? NULL : sl_check_bytes(L, 2, &pass_len);
   sl_check_done(L, 3);
   key_op *k = new_key_op(L, &parse_kind, 1);
   if (pass) k->pass = copy_of(pass, pass_len);

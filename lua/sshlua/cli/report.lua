@@ -1,7 +1,7 @@
 --- Errors nobody caught, as people read them, and the exit code they make. A script's frames are shown, ours and C's
 --- are not: they are no news to whoever wrote the script.
 
-local clean = require("sshlua.core").clean
+local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 
 local M = {}
@@ -49,13 +49,16 @@ end
 
 --- Text ---------------------------------------------------------------------------------------------------------------
 
+--- What a script or its messages say, made safe to show.
+local function shown(text) return core.clean(core.mask(text), { newline = true, tab = true }) end
+
 local function text_of(err)
   if errors.is(err) then return err:describe() end
-  if type(err) == "string" or type(err) == "number" then return clean(tostring(err), { newline = true, tab = true }) end
+  if type(err) == "string" or type(err) == "number" then return shown(tostring(err)) end
   local meta = getmetatable(err)
   if type(meta) == "table" and rawget(meta, "__tostring") then
     local ok, text = pcall(tostring, err)
-    if ok and type(text) == "string" then return clean(text, { newline = true, tab = true }) end
+    if ok and type(text) == "string" then return shown(text) end
   end
   return ("(error object is a %s value)"):format(type(err))
 end

@@ -19,6 +19,14 @@ local live = {} -- names of this process's own
 local function service_of(name) return "sshd-" .. name end
 local function pam_file(name) return "/etc/pam.d/" .. service_of(name) end
 
+--- What sudo knows of a user: rules, that it was lectured, that it has given its password.
+local function sudo_files(name)
+  return { "/etc/sudoers.d/" .. name, "/var/lib/sudo/lectured/" .. name, "/run/sudo/ts/" .. name }
+end
+
+local DOAS_FILE = "/etc/doas.conf"
+local DOAS_MARK = "# sshlua test run: "
+
 local function find_program(name)
   for _, dir in ipairs({ "/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/" }) do
     if core.fs_stat_sync(dir .. name) then return dir .. name end
@@ -49,6 +57,18 @@ local function random_password()
   return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
+local function first_line(path)
+  local f = io.open(path, "r")
+  local line = f and f:read("*l")
+  if f then f:close() end
+  return line
+end
+
+local function forget_rules(name)
+  for _, path in ipairs(sudo_files(name)) do os.remove(path) end
+  if first_line(DOAS_FILE) == DOAS_MARK .. name then os.remove(DOAS_FILE) end
+end
+
 local function of_uid(all, uid)
   local found = {}
   for pid in pairs(all) do
@@ -76,6 +96,7 @@ local function take(name)
   live[name] = true
   if entry then remove_user(name, entry) end
   os.remove(pam_file(name))
+  forget_rules(name)
   return true
 end
 
@@ -153,7 +174,8 @@ end
 local last_words = [[
 pkill -KILL -u NAME 2>/dev/null
 userdel NAME 2>/dev/null
-rm -f /etc/pam.d/sshd-NAME
+rm -f /etc/pam.d/sshd-NAME /etc/sudoers.d/NAME /var/lib/sudo/lectured/NAME /run/sudo/ts/NAME
+[ "$(head -n 1 /etc/doas.conf 2>/dev/null)" = "# sshlua test run: NAME" ] && rm -f /etc/doas.conf
 ]]
 
 --- Makes the user, or says why that cannot be: nil, reason. `pam` is a PAM service: one_round, which asks for the
@@ -183,6 +205,38 @@ function Account:set_password(password)
   self.password = password
 end
 
+local function write_rules(path, text, mode)
+  local ok, err = core.fs_write_sync(path, text, mode)
+  if not ok then errors.raise(errors.from(err)) end
+  core.fs_chmod_sync(path, mode)
+end
+
+--- The lines of sudoers for this user, NAME standing for its name; or why there is no sudo.
+---@param lines string[]
+---@return boolean|nil, string|nil reason
+function Account:set_sudoers(lines)
+  if not find_program("sudo") then return nil, "there is no sudo" end
+  if not core.fs_stat_sync("/etc/sudoers.d") then return nil, "there is no /etc/sudoers.d" end
+  forget_rules(self.name)
+  local text = table.concat(lines, "\n"):gsub("NAME", (self.name:gsub("%%", "%%%%"))) .. "\n"
+  local draft = self.site:write("sudoers", text, 256) -- 0400
+  processes.must_run({ find_program("visudo") or "visudo", "-q", "-c", "-f", draft })
+  write_rules(sudo_files(self.name)[1], text, 288) -- 0440
+  return true
+end
+
+--- The lines of doas.conf in the same way.
+---@param lines string[]
+---@return boolean|nil, string|nil reason
+function Account:set_doas(lines)
+  if not find_program("doas") then return nil, "there is no doas" end
+  local owner = first_line(DOAS_FILE)
+  if owner and owner ~= DOAS_MARK .. self.name then return nil, "there is a doas.conf that is not ours" end
+  local text = table.concat(lines, "\n"):gsub("NAME", (self.name:gsub("%%", "%%%%")))
+  write_rules(DOAS_FILE, DOAS_MARK .. self.name .. "\n" .. text .. "\n", 256)
+  return true
+end
+
 --- The password has expired: the next login has to change it.
 function Account:expire_password() processes.must_run({ "chage", "-d", "0", self.name }) end
 
@@ -195,6 +249,7 @@ function Account:stop()
     if entry and owner_of(entry) == core.getpid() then -- another run may have been quicker to make it
       remove_user(self.name, entry)
       os.remove(pam_file(self.name))
+      forget_rules(self.name)
     end
     self.site:remove()
     live[self.name] = nil
