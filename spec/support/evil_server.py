@@ -153,6 +153,96 @@ async def handle(process):
     await getattr(evil, words[0])(*words[1:])
 
 
+class Deaf:
+    """A channel that takes whatever comes for it."""
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: True
+
+
+def evil_open(connection, how, chan):
+    """A direct-tcpip channel, asked for with the client's number of it. The name of the host says how it goes."""
+    ours = 1000 + chan
+    connection._channels[ours] = Deaf()
+
+    def about(kind, *parts):
+        connection.send_packet(kind, UInt32(chan), *parts)
+
+    def confirm(window=1 << 20, packet=32768):
+        about(OPEN_CONFIRMATION, UInt32(ours), UInt32(window), UInt32(packet))
+
+    def refuse(text="no"):
+        about(OPEN_FAILURE, UInt32(2), String(text), String(""))
+
+    def twice():
+        confirm()
+        confirm(5, 5)
+        about(DATA, String(b"SSH-2.0-x\r\n"))
+        about(CLOSE)
+
+    def both():
+        refuse()
+        confirm()
+        about(DATA, String(b"x"))
+
+    def data_first():
+        about(DATA, String(FILLER))
+        about(WINDOW_ADJUST, UInt32(77))
+        about(EOF)
+        confirm()
+
+    def short():
+        connection.send_packet(OPEN_CONFIRMATION, UInt32(chan), UInt32(1))
+
+    def zero():
+        confirm(0, 0)
+        about(DATA, String(b"SSH-2.0-x\r\n"))
+
+    def huge():
+        confirm(0xffffffff, 0xffffffff)
+        about(WINDOW_ADJUST, UInt32(0xffffffff))
+        about(DATA, String(b"SSH-2.0-x\r\n"))
+
+    def other_stream():
+        confirm()
+        for _ in range(40):
+            about(EXTENDED_DATA, UInt32(1), String(FILLER))
+        about(EOF)
+
+    def flood():
+        confirm()
+        for _ in range(400):
+            about(DATA, String(FILLER))
+
+    def closed():
+        about(CLOSE)
+
+    def long_words():
+        refuse("\x1b[31m" + "w" * 30000)
+
+    def silence():
+        pass
+
+    locals()[how]()
+
+
+process_channel_open = asyncssh.connection.SSHConnection._process_channel_open
+
+
+def on_channel_open(self, pkttype, pktid, packet):
+    at = packet._idx
+    if packet.get_string() == b"direct-tcpip":
+        chan = packet.get_uint32()
+        packet.get_uint32(), packet.get_uint32()
+        evil_open(self, packet.get_string().decode(), chan)
+        return None
+    packet._idx = at
+    return process_channel_open(self, pkttype, pktid, packet)
+
+
+asyncssh.connection.SSHConnection._packet_handlers[90] = on_channel_open
+
+
 class Server(asyncssh.SSHServer):
     def begin_auth(self, username):
         return False
