@@ -177,12 +177,22 @@ local function find_command(program, o, argv)
   return module
 end
 
+--- "-G" in front: the rest is ssh(1)'s command line.
+local function parse(argv)
+  if argv[1] and argv[1]:find("^%-G") then
+    local rest = argv[1]:sub(3)
+    argv[1] = "config"
+    if rest ~= "" then table.insert(argv, 2, "-" .. rest) end
+  end
+  return options.parse(argv)
+end
+
 --- Returns the exit code.
 ---@param program table
 ---@param argv string[] argv[0] is the program's own name
 ---@return integer
 return function(program, argv)
-  local o, message = options.parse(argv)
+  local o, message = parse(argv)
   if not o then return complain(message) end
   if o.help then
     io.stdout:write(require("sshlua.cli.usage").text(program))
