@@ -179,10 +179,11 @@ end
 
 --- "-G" in front: the rest is ssh(1)'s command line.
 local function parse(argv)
-  if argv[1] and argv[1]:find("^%-G") then
-    local rest = argv[1]:sub(3)
-    argv[1] = "config"
-    if rest ~= "" then table.insert(argv, 2, "-" .. rest) end
+  local at = argv[1] == "--lua-path" and 3 or 1
+  if argv[at] and argv[at]:find("^%-G") then
+    local rest = argv[at]:sub(3)
+    argv[at] = "config"
+    if rest ~= "" then table.insert(argv, at + 1, "-" .. rest) end
   end
   return options.parse(argv)
 end

@@ -109,7 +109,7 @@ local letters = {
   i = identity, I = assign("pkcs11provider", "ARG"), J = jump_chain,
   t = function(state) set(state, "requesttty", state.values.requesttty == "true" and "force" or "true") end,
   T = assign("requesttty", "false"), N = session_type("none"), s = session_type("subsystem"),
-  v = more_verbose, q = assign("loglevel", "QUIET"), C = assign("compression", "yes"),
+  v = more_verbose, q = assign("loglevel", "SILENT"), C = assign("compression", "yes"),
   M = function(state) set(state, "controlmaster", state.values.controlmaster == "true" and "ask" or "true") end,
   S = assign("controlpath", "ARG"), b = assign("bindaddress", "ARG"), B = assign("bindinterface", "ARG"),
   c = algorithm_list("c", "cipher", "ciphers"), m = algorithm_list("m", "mac", "macs"),

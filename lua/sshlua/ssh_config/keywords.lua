@@ -21,8 +21,8 @@ local function upper(words)
   return choices
 end
 
-local levels = upper("QUIET FATAL ERROR INFO VERBOSE DEBUG DEBUG2 DEBUG3")
-levels.debug1 = "DEBUG"
+local levels = upper("SILENT FATAL ERROR INFO VERBOSE DEBUG DEBUG2 DEBUG3")
+levels.debug1, levels.quiet = "DEBUG", "SILENT" -- as Debian's OpenSSH prints it
 local facilities = upper("DAEMON USER AUTH AUTHPRIV LOCAL0 LOCAL1 LOCAL2 LOCAL3 LOCAL4 LOCAL5 LOCAL6 LOCAL7")
 local hashes = upper("MD5 SHA1 SHA256 SHA384 SHA512")
 local identity_files = {

@@ -110,7 +110,7 @@ local function check(state)
   if state.command and v.remotecommand and state.strict_command then
     fail(state, "remotecommand", "a command is given, too")
   end
-  local quiet = v.loglevel == "QUIET" or v.loglevel == "FATAL" or v.loglevel == "ERROR"
+  local quiet = v.loglevel == "SILENT" or v.loglevel == "FATAL" or v.loglevel == "ERROR"
   if v.updatehostkeys == "ask" and (v.controlpersist ~= "no" and v.controlpath or state.command or v.remotecommand
     or v.requesttty == "false" or quiet) then
     v.updatehostkeys = "false"

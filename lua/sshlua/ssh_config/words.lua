@@ -60,14 +60,15 @@ end
 ---@return string[]|nil
 function M.arguments(text)
   local list, at = {}, 1
-  while true do
+  while at <= #text do
     at = text:match("^[ \t]*()", at)
-    if at > #text or text:byte(at) == 35 then return list end
+    if at > #text or text:byte(at) == 35 then break end
     local word
     word, at = argument(text, at)
     if not word then return nil end
     list[#list + 1] = word
   end
+  return list
 end
 
 --- A line's keyword in lower case and what follows it (nil: nothing); nil for an empty line, a comment, and a keyword
