@@ -107,6 +107,7 @@ function M.chain(text)
   if text:lower() == "none" then return {} end
   local list = text:match("^[^#]*"):match("^(.-)%s*$")
   local last
+  local extra = list:match("^(.+),[^,]*$")
   while true do
     local before, hop = list:match("^(.*),([^,]*)$")
     local parsed = M.destination(hop or list)
@@ -115,7 +116,6 @@ function M.chain(text)
     if not hop then break end
     list = before
   end
-  local extra = text:match("^(.+),[^,]*$")
   return { last = last, extra = extra }
 end
 

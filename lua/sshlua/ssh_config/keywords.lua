@@ -201,7 +201,7 @@ local rows = {
   { "UserKnownHostsFile", "words", "applied", default = { "~/.ssh/known_hosts", "~/.ssh/known_hosts2" }, max = 32 },
   { "SendEnv", "env_names", "applied" },
   { "SetEnv", "env_values", "applied" },
-  { "LogVerbose", "words", "ignored", default = {}, why = "that names places in OpenSSH's own source" },
+  { "LogVerbose", "first_word", "ignored", default = {}, why = "that names places in OpenSSH's own source" },
   { "ChannelTimeout", "words", "ignored", new = true, why = "`idle` and `timeout` of a command do this" },
   { "PermitRemoteOpen", "permit_open", "later", default = { "any" }, why = "waits for forwarding" },
   { "AddKeysToAgent", "add_keys", "later", default = { mode = "false", seconds = 0 },

@@ -142,6 +142,15 @@ kind("cnames", {
   end,
 })
 
+--- Of several words the first counts.
+kind("first_word", {
+  read = kinds.words.read,
+  store = function(values, name, value, active)
+    return kinds.words.store(values, name, { value[1] }, active)
+  end,
+  show = kinds.words.show,
+})
+
 --- A domain suffix: lower case, without a dot at its end.
 function M.check_domain(word) return jump.domain(word:lower()) end
 

@@ -34,7 +34,7 @@ end
 local function raise_problems(path, problems)
   local first, more = problems[1], #problems - 1
   errors.raise({
-    kind = "config", message = first.message .. (more > 0 and (" (and %d more lines)"):format(more) or ""),
+    kind = "config", message = first.message .. (more > 0 and (" (and %d more)"):format(more) or ""),
     hint = first.hint or "correct the line, or leave the file out: ssh_config = false, -F none",
     path = path, problems = problems,
   })
@@ -48,7 +48,6 @@ end
 
 local function fatal(run, item, message)
   problem(run, item, message)
-  run.problems = { run.problems[#run.problems] }
   raise_problems(run.path, run.problems)
 end
 
@@ -106,7 +105,7 @@ end
 
 local function include_one(state, run, item, path)
   local ok, message, name = M.file(state, path, {
-    source = run.source, check = true, depth = run.depth + 1, never = run.never or not run.active,
+    source = run.source, check = true, depth = run.depth + 1, never = run.never or not run.active, outer = run.problems,
     active = run.active,
   })
   if not ok then problem(run, item, name == "ENOENT" and path .. ": no such file" or message) end
@@ -141,7 +140,7 @@ end
 --- Reads a file into the state. true, or nil, a message and the errno's name when it cannot be opened.
 ---@param state sshlua.ConfigState
 ---@param path string
----@param how table { source=, check=, depth=, never=, active= }
+---@param how table { source=, check=, depth=, never=, active=, outer= problems of the files around it }
 function M.file(state, path, how)
   local depth = how.depth or 0
   if depth > DEPTH_MAX then
@@ -160,8 +159,10 @@ function M.file(state, path, how)
     path = path, source = how.source, depth = depth, never = how.never or false, active = how.active ~= false,
     problems = {},
   }
+  for i, earlier in ipairs(how.outer or {}) do run.problems[i] = earlier end
+  local before = #run.problems
   for _, item in ipairs(items) do one_line(state, run, item) end
-  if run.problems[1] then raise_problems(path, run.problems) end
+  if #run.problems > before then raise_problems(path, run.problems) end
   return true
 end
 

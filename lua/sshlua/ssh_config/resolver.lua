@@ -185,9 +185,13 @@ local function two_passes(state, opts)
   local v = state.values
   read_files(state, opts)
   local want_final = state.want_final
+  -- Decided now: what the second pass says of these comes too late.
+  if v.canonicalizemaxdots == nil then v.canonicalizemaxdots = 1 end
+  if v.canonicalizefallbacklocal == nil then v.canonicalizefallbacklocal = true end
+  v.canonicalizehostname = v.canonicalizehostname or "false"
   replace_host(state)
   state.host = canonical.host(v, state.host)
-  if want_final or (v.canonicalizehostname or "false") ~= "false" then
+  if want_final or v.canonicalizehostname ~= "false" then
     state.final, v.hostname = true, state.host
     read_files(state, opts)
   end
@@ -223,6 +227,9 @@ function M.resolve(host, opts)
     command = opts.command, strict_command = opts.strict_command,
   }
   preset(state, opts)
+  if state.strict_command and not state.command and state.values.sessiontype == "subsystem" then
+    fail(state, "sessiontype", "which subsystem?")
+  end
   two_passes(state, opts)
   local written, v = {}, state.values
   fill_defaults(v, state)
