@@ -105,7 +105,8 @@ if(SSHLUA_LIBSSH2 STREQUAL "source")
   # files may have it (-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON does just that: libssh2's CMake policy ignores it).
   if(SSHLUA_LD_WRAP)
     target_compile_definitions(sshlua_libssh2 INTERFACE SL_PACKET_HOOK=1)
-    set(SSHLUA_WRAPS -Wl,--wrap=_libssh2_packet_add -Wl,--wrap=_libssh2_ecdh_gen_k)
+    set(SSHLUA_WRAPS -Wl,--wrap=_libssh2_packet_add -Wl,--wrap=_libssh2_ecdh_gen_k
+      -Wl,--wrap=libssh2_hostkey_methods)
     if(SSHLUA_FAST_CIPHERS)
       target_compile_definitions(sshlua_libssh2 INTERFACE SL_FAST_CIPHERS=1)
       list(APPEND SSHLUA_WRAPS -Wl,--wrap=libssh2_crypt_methods)

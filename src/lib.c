@@ -91,6 +91,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_session_open(L);
   sl_key_open(L);
   sl_known_hosts_open(L);
+  sl_trust_open(L);
   sl_text_open(L);
   luaL_setfuncs(L, lib_functions, 0);
   lua_pushvalue(L, -1);

@@ -69,6 +69,15 @@ local legacy = {
 ---@field strict_host_key_checking? "yes"|"ask"|"accept-new"|"no"|"off" what happens to unknown keys
 ---@field hash_known_hosts? boolean new lines are hashed
 ---@field host_key_alias? string the name to look up in known_hosts
+---@field host_key_lock? string lock file of host keys: only what is in it passes, nothing is learnt
+---@field known_hosts_command? string|string[]|false prints known_hosts lines; absolute path, tokens as in ssh_config(5)
+---@field revoked_host_keys? string|string[]|false files: public keys, or revocation lists of ssh-keygen -k
+---@field ca_signature_algorithms? string|string[] how authorities may sign host certificates; default: no SHA-1
+---@field check_host_ip? boolean the address must not be known with another key
+---@field visual_host_key? boolean show random art
+---@field fingerprint_hash? "sha256"|"md5" of what is shown
+---@field update_host_keys? boolean|string not supported: said in an event
+---@field no_host_authentication_for_localhost? boolean no check on loopback addresses
 ---@field fingerprints? string|string[] accepted in place of known_hosts, "SHA256:..."
 ---@field verify_host_key? fun(key: table): boolean true accepts, in place of known_hosts and fingerprints
 ---@field insecure_accept_any_host_key? boolean
@@ -89,23 +98,17 @@ M.options = {
   identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|function",
   identities_only = "boolean", agent = "boolean|string", password = "string|function", change_password = "function",
   keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",
-  known_hosts = "list", strict_host_key_checking = "string", hash_known_hosts = "boolean", host_key_alias = "string",
-  fingerprints = "list", verify_host_key = "function", insecure_accept_any_host_key = "boolean",
   timeout = "seconds", timeouts = "table", tries = "count",
   server_alive_interval = "seconds", server_alive_count_max = "count",
-  compression = "boolean", ciphers = "list", macs = "list", kex = "list", host_key_algorithms = "list",
+  compression = "boolean", ciphers = "list", macs = "list", kex = "list",
   legacy = "boolean", bind = "string", family = "number",
   max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
 }
 
-local strictness = { yes = true, ask = true, ["accept-new"] = true, no = true, off = true }
+for name, kinds in pairs(hostkeys.options) do M.options[name] = kinds end
 
 local function check_values(opts, level)
-  local strict = opts.strict_host_key_checking
-  if strict and not strictness[strict] then
-    errors.usage(level + 1, "option 'strict_host_key_checking': yes, ask, accept-new, no or off expected, got '%s'",
-      strict)
-  end
+  hostkeys.check_options(opts, level + 1)
   if opts.family and opts.family ~= 4 and opts.family ~= 6 then
     errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
   end
@@ -291,11 +294,12 @@ local function handshake(target, socket)
   local s, err = core.session(socket, wanted)
   if not s then errors.raise(errors.from(err)) end
   local ok, failure = pcall(function()
-    phase(target, "greeting", await, s.greeting, s)
-    phase(target, "handshake", function()
-      local good, why = pcall(await, s.handshake, s)
+    local function step(fn) -- a quick server's KEXINIT may be refused while the greeting is still being delivered
+      local good, why = pcall(await, fn, s)
       if not good then error(explain_handshake(s, wanted, why), 0) end
-    end)
+    end
+    phase(target, "greeting", step, s.greeting)
+    phase(target, "handshake", step, s.handshake)
     local agreed = s:algorithms()
     check_terrapin(target, agreed)
     if log.wants(1) then
@@ -318,6 +322,7 @@ end
 local function open_once(target)
   local addresses = phase(target, "resolve", await, core.resolve, target.hostname, target.opts.family or 0)
   local socket, address = phase(target, "connect", connect_any, target, interleave(addresses))
+  target.address = address
   if log.wants(1) then log.emit(1, target.name, "connected", { address = address, port = target.port }) end
   local s = handshake(target, socket)
   local o = target.opts

@@ -1,15 +1,20 @@
---- Is this the right server? OpenSSH's rules: known_hosts files, pinned fingerprints, or the script's own judgement.
---- Only an explicit match passes; everything else refuses, an error inside the check too.
+--- Is this the right server? OpenSSH's rules: known_hosts, host certificates, revocations, pinned fingerprints, or the
+--- script's own judgement. Only an explicit match passes; everything else refuses, an error inside the check too.
 
+local ask = require("sshlua.hostkey_ask")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local known_hosts = require("sshlua.known_hosts")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local revoked = require("sshlua.revoked")
 local scope = require("sshlua.task.scope")
-local sync = require("sshlua.task.sync")
+local show = require("sshlua.hostkey_show")
 local task = require("sshlua.task.core")
 
 local M = {}
+
+local CERT = "-cert-v01@openssh.com"
 
 --- Signature algorithms by the key type that known_hosts names.
 local algorithms_of = { ["ssh-rsa"] = { "rsa-sha2-512", "rsa-sha2-256" } }
@@ -17,78 +22,84 @@ local default_order = {
   "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
 }
 
-local function expand_home(path)
-  local home = os.getenv("HOME") or core.user().home
-  if path:sub(1, 2) == "~/" and home then return home .. path:sub(2) end
-  return path
-end
+--- Connect options that are ours, as options.check wants them.
+M.options = {
+  known_hosts = "list", strict_host_key_checking = "string", hash_known_hosts = "boolean", host_key_alias = "string",
+  host_key_lock = "string", known_hosts_command = "list|false", revoked_host_keys = "list|false",
+  ca_signature_algorithms = "list", check_host_ip = "boolean", visual_host_key = "boolean", fingerprint_hash = "string",
+  update_host_keys = "boolean|string", no_host_authentication_for_localhost = "boolean",
+  fingerprints = "list", verify_host_key = "function", insecure_accept_any_host_key = "boolean",
+  host_key_algorithms = "list",
+}
 
-local function default_files()
-  return { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
-end
+local strictness = { yes = true, ask = true, ["accept-new"] = true, no = true, off = true }
 
---- Where a new key is written: the first file.
-local function files_of(opts)
-  local files = opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
-  local out = {}
-  for _, path in ipairs(files) do
-    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = expand_home(path) end -- as people switch it off
+--- Raises usage, `level` callers up, for values that are of the right type but mean nothing.
+function M.check_options(opts, level)
+  local strict, hash = opts.strict_host_key_checking, opts.fingerprint_hash
+  if strict and not strictness[strict] then
+    errors.usage(level + 1, "option 'strict_host_key_checking': yes, ask, accept-new, no or off expected, got '%s'",
+      strict)
   end
-  return out
-end
-
-local cache = {} -- file names joined -> set
-
-local function warn(set, host)
-  for _, w in ipairs(set:warnings()) do
-    log.emit(1, host, "known_hosts.bad_line", { file = w.file, line = w.line, reason = w.message })
+  if hash and hash ~= "sha256" and hash ~= "md5" then
+    errors.usage(level + 1, "option 'fingerprint_hash': sha256 or md5 expected, got '%s'", hash)
+  end
+  if opts.ca_signature_algorithms and not options.list(opts.ca_signature_algorithms)[1] then
+    errors.usage(level + 1, "option 'ca_signature_algorithms': names of algorithms expected")
   end
 end
 
---- The parsed files, read again only when one has changed.
-local function load(files, host)
-  local key = table.concat(files, "\0")
-  local set = cache[key]
-  if set and not set:stale() then return set end
-  set = core.known_hosts()
-  for _, path in ipairs(files) do
-    local ok, err = set:add_file(path)
-    if ok == nil then errors.raise(errors.from(err, { kind = "hostkey", host = host, phase = "hostkey" })) end
-  end
-  if log.wants(1) then warn(set, host) end
-  cache[key] = set
-  return set
+--- What to ask for ----------------------------------------------------------------------------------------------------
+
+--- Certificates need our own host key methods, see docs/trust.md.
+local function reads_certificates() return core.about().packet_hook end
+
+local function decides_by_files(opts)
+  return not (opts.verify_host_key or opts.fingerprints or opts.insecure_accept_any_host_key)
 end
 
---- What a host is called in known_hosts.
-local function lookup_name(target)
-  return target.opts.host_key_alias or target.hostname, target.opts.host_key_alias and 22 or target.port
+local said_update -- once is enough
+
+local function say_what_is_ignored(target)
+  local update = target.opts.update_host_keys
+  if said_update or update == nil or update == false or update == "no" then return end
+  said_update = true
+  log.emit(1, target.name, "update_host_keys", { reason = "not supported: keys are not learnt after logging in" })
 end
 
---- The host key algorithms to offer, those of known keys first, so that a server with several keys shows the known one.
+--- The host key algorithms to offer: certificates first where an authority is known that may vouch for the host, then
+--- those of known keys, so that a server with several keys shows the known one.
 ---@return string comma-separated
 function M.algorithms(target)
-  if target.opts.host_key_algorithms then return table.concat(options.list(target.opts.host_key_algorithms), ",") end
+  ask.stir()
+  say_what_is_ignored(target)
+  local opts = target.opts
   local order, seen = {}, {}
   local function add(name)
-    if not seen[name] then
+    if not seen[name] and (reads_certificates() or not name:find(CERT, 1, true)) then
       seen[name] = true
       order[#order + 1] = name
     end
   end
-  local name, port = lookup_name(target)
-  local known = load(files_of(target.opts), target.name):types(name, port)
-  for _, key_type in ipairs(known) do
+  if opts.host_key_algorithms then
+    for _, name in ipairs(options.list(opts.host_key_algorithms)) do add(name) end
+    return table.concat(order, ",")
+  end
+  local name, port = known_hosts.lookup_name(target)
+  local known = decides_by_files(opts)
+    and known_hosts.set_for(target, "ORDER", known_hosts.shown_name(name, port)) or core.known_hosts()
+  if known:has_authority(name, port) then
+    for _, algorithm in ipairs(default_order) do add(algorithm .. CERT) end
+  end
+  for _, key_type in ipairs(known:types(name, port)) do
     for _, algorithm in ipairs(algorithms_of[key_type] or { key_type }) do add(algorithm) end
   end
   for _, algorithm in ipairs(default_order) do add(algorithm) end
-  if target.opts.legacy then add("ssh-rsa") end
+  if opts.legacy then add("ssh-rsa") end
   return table.concat(order, ",")
 end
 
-local function shown_name(name, port)
-  return port == 22 and name or ("[%s]:%d"):format(name, port)
-end
+--- Refusing -----------------------------------------------------------------------------------------------------------
 
 local function refuse(target, reason, message, hint)
   errors.raise({
@@ -96,107 +107,241 @@ local function refuse(target, reason, message, hint)
   })
 end
 
-local function check_pins(target, fingerprint)
-  for _, pin in ipairs(options.list(target.opts.fingerprints)) do
-    if pin == fingerprint then return end
+---@class sshlua.ShownKey what the server has shown
+---@field blob string the plain key, the one that a certificate certifies
+---@field offered string what came over the wire: the certificate, if it is one
+---@field certificate? table fields of core.host_certificate
+---@field fingerprint string of the plain key
+---@field why_not? string why the certificate does not count
+---@field vouched? boolean an authority that we trust has signed, but the certificate is not good
+
+local function shown_key(target, blob)
+  if type(blob) ~= "string" or blob == "" then refuse(target, "unknown", "the server showed no host key") end
+  local key = { offered = blob, blob = blob }
+  if (core.key_type(blob) or ""):find(CERT, 1, true) then
+    local info, err = core.host_certificate(blob)
+    if not info then refuse(target, "unknown", err.message) end
+    key.certificate, key.blob = info, info.plain
   end
-  refuse(target, "changed", ("the host key %s is not among the pinned fingerprints"):format(fingerprint),
+  key.fingerprint = show.fingerprint(key.blob, target.opts.fingerprint_hash)
+  return key
+end
+
+local what_is_revoked = { key = "host key", certificate = "host certificate", authority = "authority of the host key" }
+
+local function refuse_revoked(target, key, what, at)
+  refuse(target, "revoked", ("the %s %s is marked as revoked in %s"):format(what, key.fingerprint, at),
+    "do not connect: the key is known to be stolen or withdrawn; the server needs a new one")
+end
+
+local function check_revocation_lists(target, key)
+  local what, path = revoked.find(target, key.offered)
+  if what then refuse_revoked(target, key, what_is_revoked[what], path) end
+end
+
+local function check_pins(target, key)
+  local hashes = { [core.fingerprint(key.blob)] = true, [show.fingerprint(key.blob, "md5")] = true }
+  for _, pin in ipairs(options.list(target.opts.fingerprints)) do
+    if hashes[pin] then return end
+  end
+  refuse(target, "changed", ("the host key %s is not among the pinned fingerprints"):format(key.fingerprint),
     "if the server was reinstalled, put its new fingerprint into the option 'fingerprints'")
 end
 
-local asking -- one question at a time
-
-local function ask(target, key_type, fingerprint)
-  asking = asking or sync.semaphore(1)
-  return asking:with(function()
-    local answer = task.await(core.tty_prompt, {
-      prompt = ("The authenticity of host '%s' can't be established.\n%s key fingerprint is %s.\n"
-        .. "Are you sure you want to continue connecting (yes/no/fingerprint)? "):format(
-        core.clean(target.name), key_type, fingerprint),
-      echo = true,
-    })
-    return answer == "yes" or answer == fingerprint
-  end)
+local function refuse_changed(target, key, info, files)
+  local name, port = known_hosts.lookup_name(target)
+  local file = info and info.file or files[1] or "~/.ssh/known_hosts"
+  local old = info and (info.blob and show.fingerprint(info.blob, target.opts.fingerprint_hash)) or "another key"
+  local hint = ("somebody may be listening in; if you know that the key was changed, remove the old one: "
+    .. "ssh-keygen -f %s -R '%s'"):format(file, known_hosts.shown_name(name, port))
+  if target.opts.host_key_lock then
+    hint = ("somebody may be listening in; if you know that the key was changed, make the lock file anew and look at "
+      .. "the difference: sshlua keys lock -o %s ..."):format(file)
+  end
+  refuse(target, "changed", ("the host key has changed: the server shows %s %s, %s has %s%s"):format(
+    core.key_type(key.blob) or "?", key.fingerprint, info and ("%s:%d"):format(info.file, info.line) or "known_hosts",
+    old, key.why_not and "; " .. key.why_not or ""), hint)
 end
 
-local function learn(target, files, name, port, blob)
-  if not files[1] then return end
-  local hashed = target.opts.hash_known_hosts or false
-  local ok, err
-  for try = 1, 50 do -- another process may hold the lock; ours must not block the loop for it
-    ok, err = core.known_hosts_learn(files[1], name, port, blob, hashed, 0)
-    if ok or err.kind ~= "timeout" or try == 50 then break end
-    scope.sleep(0.1)
-  end
-  if ok then return end
-  if err.kind == "hostkey" then errors.raise(errors.from(err, { host = target.name, phase = "hostkey" })) end
-  -- As in ssh: the connection goes on, the next one will ask again.
-  log.emit(1, target.name, "known_hosts.not_written", { reason = err.message })
+--- Unknown keys -------------------------------------------------------------------------------------------------------
+
+local function strict_of(opts)
+  return opts.host_key_lock and "yes" or opts.strict_host_key_checking
 end
 
-local function unknown(target, files, name, port, blob, fingerprint)
-  local strict = target.opts.strict_host_key_checking
-  local key_type = core.key_type(blob) or "?"
-  if strict == "accept-new" or strict == "no" or strict == "off" then
-    return learn(target, files, name, port, blob)
-  end
-  local interactive = strict == "ask" or (strict == nil and core.isatty(2) and not target.opts.batch)
-  if interactive then
-    local ok, answer = pcall(scope.shield, ask, target, key_type, fingerprint)
-    if ok and answer then return learn(target, files, name, port, blob) end
-    if not ok and not errors.is(answer, "io") then error(answer, 0) end
-    task.checkpoint()
-  end
-  refuse(target, "unknown", ("the host key is not known: %s %s"):format(key_type, fingerprint),
-    ("check the fingerprint, then accept it with: ssh-keyscan -p %d %s >> %s (or the option "
-      .. "strict_host_key_checking = \"accept-new\")"):format(port, name, files[1] or "~/.ssh/known_hosts"))
+local function is_interactive(opts)
+  local strict = strict_of(opts)
+  return strict == "ask" or (strict == nil and core.isatty(2) and not opts.batch)
 end
 
-local function check_files(target, blob, fingerprint)
-  local files = files_of(target.opts)
-  local name, port = lookup_name(target)
-  local verdict, info = load(files, target.name):check(name, port, blob)
-  if verdict == "match" then return end
-  local at = info and ("%s:%d"):format(info.file, info.line) or "known_hosts"
-  if verdict == "revoked" then
-    refuse(target, "revoked", ("the host key %s is marked as revoked in %s"):format(fingerprint, at),
-      "do not connect: the key is known to be stolen or withdrawn; the server needs a new one")
-  elseif verdict == "changed" then
-    local file = info and info.file or files[1] or "~/.ssh/known_hosts"
-    refuse(target, "changed", ("the host key has changed: the server shows %s %s, %s has %s"):format(
-      core.key_type(blob) or "?", fingerprint, at, (info and info.fingerprint) or "another key"),
-      ("somebody may be listening in; if you know that the key was changed, remove the old one: "
-        .. "ssh-keygen -f %s -R '%s'"):format(file, shown_name(name, port)))
-  elseif verdict == "unknown" then
-    unknown(target, files, name, port, blob, fingerprint)
-  else
+local function question(target, key, note)
+  local opts = target.opts
+  local ok, answer = pcall(scope.shield, ask.ask, {
+    name = target.name, blob = key.blob, art = opts.visual_host_key, hash = opts.fingerprint_hash, note = note,
+  })
+  if ok and answer then return true end
+  if not ok and not errors.is(answer, "io") then error(answer, 0) end
+  task.checkpoint()
+  return false
+end
+
+local function refuse_unknown(target, key, files)
+  local name, port = known_hosts.lookup_name(target)
+  local hint = ("check the fingerprint, then accept it with: ssh-keyscan -p %d %s >> %s (or the option "
+    .. "strict_host_key_checking = \"accept-new\")"):format(port, name, files[1] or "~/.ssh/known_hosts")
+  if target.opts.host_key_lock then
+    hint = ("the lock file %s does not have this host; add it: sshlua keys lock -o %s ..."):format(files[1], files[1])
+  end
+  refuse(target, "unknown", ("the host key is not known: %s %s%s"):format(core.key_type(key.blob) or "?",
+    key.fingerprint, key.why_not and "; " .. key.why_not or ""), hint)
+end
+
+--- Is the unknown key to be accepted? Returns, or raises.
+local function judge_unknown(target, key, files)
+  local strict = strict_of(target.opts)
+  -- An authority that we trust has an opinion, and it is not this: nobody is asked to overrule it.
+  if key.vouched then refuse_unknown(target, key, files) end
+  if strict == "accept-new" or strict == "no" or strict == "off" then return end
+  if is_interactive(target.opts) and question(target, key) then return end
+  refuse_unknown(target, key, files)
+end
+
+--- Known hosts --------------------------------------------------------------------------------------------------------
+
+local function at(info) return info and ("%s:%d"):format(info.file, info.line) or "known_hosts" end
+
+--- Does a certificate vouch for the key? Otherwise the plain key is judged as if there were none, as in ssh.
+local function certificate_vouches(target, key, set, name, port)
+  local info = key.certificate
+  local verdict, line = set:check_authority(name, port, key.offered, info.authority)
+  if verdict == "revoked" then refuse_revoked(target, key, "host key, or its authority,", at(line)) end
+  if verdict == "unknown" then
+    key.why_not = ("its certificate is signed by %s, which no @cert-authority line of this host has"):format(
+      core.fingerprint(info.authority))
+    return false
+  end
+  if verdict ~= "match" then refuse(target, "unknown", "the host certificate could not be checked") end
+  local algorithms = target.opts.ca_signature_algorithms
+  local good, err = core.host_certificate_check(key.offered, (target.opts.host_key_alias or target.hostname):lower(),
+    algorithms and table.concat(options.list(algorithms), ",") or nil)
+  if good then
+    log.emit(1, target.name, "hostkey.certificate", { authority = core.fingerprint(info.authority), at = at(line) })
+    return true
+  end
+  key.why_not, key.vouched = err.message, true
+  return false
+end
+
+local function plain_is_allowed(target, key)
+  local list = target.opts.host_key_algorithms
+  if not list or not key.certificate then return true end
+  local key_type = core.key_type(key.blob)
+  for _, name in ipairs(options.list(list)) do
+    for _, algorithm in ipairs(algorithms_of[key_type] or { key_type }) do
+      if name == algorithm then return true end
+    end
+  end
+  return false
+end
+
+--- CheckHostIP: the address that the name leads to has the same key, or none yet. Not for this machine, not for
+--- numeric names, not behind a proxy (there is no address then).
+local function address_to_check(target)
+  local address = target.address
+  if not target.opts.check_host_ip or not address or address == target.hostname:lower() then return nil end
+  if address:find("^127%.") or address == "::1" or target.opts.host_key_lock then return nil end
+  return address
+end
+
+local function check_address(target, key, address)
+  local shown = known_hosts.shown_name(address, target.port)
+  local set = known_hosts.set_for(target, "ADDRESS", shown, key.offered)
+  local verdict, line = set:check(address, target.port, key.blob)
+  if verdict == "match" or verdict == "unknown" then return verdict end
+  if verdict == "revoked" then refuse_revoked(target, key, "host key", at(line)) end
+  local message = ("the host key %s differs from the key of the address %s in %s"):format(key.fingerprint, shown,
+    at(line))
+  local strict = strict_of(target.opts)
+  if strict == "no" or strict == "off" then
+    log.emit(1, target.name, "hostkey.address", { reason = message })
+    return verdict
+  end
+  if verdict == "changed" and is_interactive(target.opts) and question(target, key, message) then return verdict end
+  refuse(target, "changed", message, "the name may lead to another machine now; if you know why, remove the old line")
+end
+
+local function check_files(target, key)
+  local files = known_hosts.files(target.opts)
+  local name, port = known_hosts.lookup_name(target)
+  local set = known_hosts.set_for(target, "HOSTNAME", known_hosts.shown_name(name, port), key.offered)
+  if key.certificate and certificate_vouches(target, key, set, name, port) then return end
+  if not plain_is_allowed(target, key) then
+    refuse(target, "unknown", ("%s keys are not among host_key_algorithms%s"):format(core.key_type(key.blob) or "?",
+      key.why_not and "; " .. key.why_not or ""))
+  end
+  local verdict, info = set:check(name, port, key.blob)
+  if verdict == "revoked" then refuse_revoked(target, key, "host key", at(info)) end
+  if verdict == "changed" then refuse_changed(target, key, info, files) end
+  if verdict ~= "match" and verdict ~= "unknown" then
     refuse(target, "unknown", "the host key could not be checked")
+  end
+  local address = address_to_check(target)
+  local by_address = address and check_address(target, key, address)
+  if verdict == "unknown" then
+    judge_unknown(target, key, files)
+    known_hosts.learn(target, files[1], name, port, key.blob)
+  end
+  if by_address == "unknown" then known_hosts.learn(target, files[1], address, target.port, key.blob) end
+end
+
+local function is_this_machine(target)
+  local address = target.address or target.hostname
+  return target.opts.no_host_authentication_for_localhost and not target.opts.host_key_alias
+    and (address:find("^127%.") ~= nil or address == "::1")
+end
+
+--- The picture, where a person sees it; else it is an event.
+local function show_art(target, key)
+  local opts = target.opts
+  if not opts.visual_host_key then return end
+  local art = show.randomart(key.blob, opts.fingerprint_hash)
+  local text = ("Host key fingerprint is %s\n%s"):format(key.fingerprint, art)
+  if core.isatty(2) and not opts.batch then
+    io.stderr:write(text, "\n")
+  else
+    log.emit(1, target.name, "hostkey.art", { text = text })
+  end
+end
+
+local function ask_script(target, key)
+  local shown = {
+    type = core.key_type(key.blob), fingerprint = key.fingerprint, blob = key.blob, host = target.name,
+    hostname = target.hostname, port = target.port, certificate = key.certificate,
+  }
+  if target.opts.verify_host_key(shown) ~= true then
+    refuse(target, "unknown", ("verify_host_key did not accept %s"):format(key.fingerprint))
   end
 end
 
 --- Raises unless the server's key is right. Runs before anything secret is sent.
----@param target table {name=, hostname=, port=, opts=}
+---@param target table {name=, hostname=, port=, address=, opts=}
 ---@param blob string
 function M.verify(target, blob)
-  if type(blob) ~= "string" or blob == "" then refuse(target, "unknown", "the server showed no host key") end
-  local fingerprint = core.fingerprint(blob)
+  ask.stir()
+  local key = shown_key(target, blob)
   local opts = target.opts
   if log.wants(1) then
-    log.emit(1, target.name, "hostkey", { type = core.key_type(blob), fingerprint = fingerprint })
+    log.emit(1, target.name, "hostkey", { type = core.key_type(blob), fingerprint = key.fingerprint })
   end
+  check_revocation_lists(target, key)
   if opts.verify_host_key then
-    local key = {
-      type = core.key_type(blob), fingerprint = fingerprint, blob = blob, host = target.name,
-      hostname = target.hostname, port = target.port,
-    }
-    if opts.verify_host_key(key) ~= true then
-      refuse(target, "unknown", ("verify_host_key did not accept %s"):format(fingerprint))
-    end
+    ask_script(target, key)
   elseif opts.fingerprints then
-    check_pins(target, fingerprint)
-  elseif not opts.insecure_accept_any_host_key then
-    check_files(target, blob, fingerprint)
+    check_pins(target, key)
+  elseif not opts.insecure_accept_any_host_key and not is_this_machine(target) then
+    check_files(target, key)
   end
+  show_art(target, key)
 end
 
 return M

@@ -64,6 +64,9 @@ static EVP_MD_CTX *test_md_ctx_new(void) {
 #define sl_known_hosts_lookup oom_lookup
 #define sl_known_hosts_found oom_found
 #define sl_known_hosts_check oom_check
+#define sl_known_hosts_check_authority oom_check_authority
+#define sl_known_hosts_has_authority oom_has_authority
+#define sl_known_hosts_replace oom_replace
 #define sl_known_hosts_types oom_types
 #define sl_known_hosts_format oom_format
 #define sl_known_hosts_append oom_append

@@ -6,10 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ssh/pubkey_type.h"
 #include "ssh/public_key.h"
-
-enum { CERTIFICATE_USER = 1 };
 
 /* The certificate's type and the fields of the key inside. The reader stands behind them. */
 static const sl_pubkey_type *get_key(sl_reader *r, sl_span *key_fields) {
@@ -20,14 +17,35 @@ static const sl_pubkey_type *get_key(sl_reader *r, sl_span *key_fields) {
   return sl_pubkey_type_get_fields(type, r, key_fields) ? type : NULL;
 }
 
-static bool get_rest(sl_reader *r, sl_certificate *cert, uint32_t *role, sl_span *key_id) {
-  sl_span reserved, signature;
-  return sl_get_u64(r, &cert->serial) && sl_get_u32(r, role) && sl_get_string(r, key_id) &&
-         sl_get_string(r, &cert->principals) && sl_get_u64(r, &cert->valid_after) &&
-         sl_get_u64(r, &cert->valid_before) && sl_get_string(r, &cert->critical_options) &&
-         sl_get_string(r, &cert->extensions) && sl_get_string(r, &reserved) &&
-         sl_get_string(r, &cert->signature_key) && sl_get_string(r, &signature) &&
-         sl_reader_left(r) == 0;
+static bool get_rest(sl_reader *r, const unsigned char *blob, sl_certificate_view *v) {
+  sl_span reserved;
+  if (!(sl_get_u64(r, &v->serial) && sl_get_u32(r, &v->role) && sl_get_string(r, &v->key_id) &&
+        sl_get_string(r, &v->principals) && sl_get_u64(r, &v->valid_after) &&
+        sl_get_u64(r, &v->valid_before) && sl_get_string(r, &v->critical_options) &&
+        sl_get_string(r, &v->extensions) && sl_get_string(r, &reserved) &&
+        sl_get_string(r, &v->signature_key)))
+    return false;
+  v->signed_part = (sl_span){blob, (size_t)(r->p - blob)};
+  return sl_get_string(r, &v->signature) && sl_reader_left(r) == 0;
+}
+
+bool sl_certificate_view_of(const unsigned char *blob, size_t len, sl_certificate_view *view) {
+  sl_reader r = sl_reader_of(blob, len);
+  view->type = get_key(&r, &view->key_fields);
+  return view->type && get_rest(&r, blob, view);
+}
+
+unsigned char *sl_certificate_plain_blob(const unsigned char *blob, size_t len, size_t *plain_len) {
+  sl_reader r = sl_reader_of(blob, len);
+  sl_span fields;
+  const sl_pubkey_type *type = get_key(&r, &fields);
+  if (!type) return NULL;
+  size_t name_len = strlen(type->plain);
+  unsigned char *plain = malloc(4 + name_len + fields.n);
+  if (!plain) return NULL;
+  sl_put_bytes(sl_put_string(plain, type->plain, name_len), fields.p, fields.n);
+  *plain_len = 4 + name_len + fields.n;
+  return plain;
 }
 
 static char *text_of(sl_span s) {
@@ -44,25 +62,33 @@ void sl_certificate_clear(sl_certificate *cert) {
 
 /* Takes the blob over, also on failure. */
 static int adopt(unsigned char *blob, size_t len, sl_certificate *out, sl_err *err) {
-  *out = (sl_certificate){.blob = blob, .blob_len = len};
-  sl_reader r = sl_reader_of(blob, len);
-  uint32_t role;
-  sl_span key_id;
-  const sl_pubkey_type *type = get_key(&r, &out->key_fields);
-  if (!type || !get_rest(&r, out, &role, &key_id)) {
+  sl_certificate_view v;
+  if (!sl_certificate_view_of(blob, len, &v)) {
     sl_err_set(err, SL_AUTH, "BAD_FORMAT", 0, "not a certificate, or a malformed one");
     goto fail;
   }
-  if (role != CERTIFICATE_USER) {
+  if (v.role != SL_CERTIFICATE_USER) {
     sl_err_set(err, SL_AUTH, "NOT_USER_CERTIFICATE", 0, "a host certificate cannot log a user in");
     goto fail;
   }
-  out->type = type->name;
-  out->key_id = text_of(key_id);
+  *out = (sl_certificate){.type = v.type->name,
+                          .blob = blob,
+                          .blob_len = len,
+                          .serial = v.serial,
+                          .key_id = text_of(v.key_id),
+                          .valid_after = v.valid_after,
+                          .valid_before = v.valid_before,
+                          .key_fields = v.key_fields,
+                          .principals = v.principals,
+                          .critical_options = v.critical_options,
+                          .extensions = v.extensions,
+                          .signature_key = v.signature_key};
   if (out->key_id) return 0;
   sl_err_set(err, SL_MEMORY, "ENOMEM", 0, "no memory for a certificate");
-fail:
   sl_certificate_clear(out);
+  return -1;
+fail:
+  free(blob);
   return -1;
 }
 

@@ -1,13 +1,32 @@
-/* OpenSSH user certificates (PROTOCOL.certkeys): what a -cert.pub file or an agent's certificate
-   says. Knows the fields. The authority's signature is not verified: the server does that, and a
-   client that offers a forged certificate is refused. */
+/* OpenSSH certificates (PROTOCOL.certkeys): the fields of all, and what the user certificate in a
+   -cert.pub file or an agent says. A user certificate's signature is not verified: the server does
+   that, and a client that offers a forged one is refused. Host certificates are judged in
+   host_certificate.h. */
 #ifndef SL_CERTIFICATE_H
 #define SL_CERTIFICATE_H
 
 #include "ssh/data_types.h"
 #include "ssh/key.h"
+#include "ssh/pubkey_type.h"
 
 #define SL_CERTIFICATE_FOREVER UINT64_MAX /* valid_before of one that does not expire */
+
+enum { SL_CERTIFICATE_USER = 1, SL_CERTIFICATE_HOST = 2 };
+
+/* A certificate of either role, taken apart where it lies; points into the blob. */
+typedef struct sl_certificate_view {
+  const sl_pubkey_type *type;
+  uint64_t serial, valid_after, valid_before;
+  uint32_t role;
+  sl_span key_fields, key_id, principals, critical_options, extensions, signature_key, signature;
+  sl_span signed_part; /* what the authority signed: everything before the signature */
+} sl_certificate_view;
+
+/* False: not a certificate, or a malformed one. The lists inside are not walked. */
+bool sl_certificate_view_of(const unsigned char *blob, size_t len, sl_certificate_view *view);
+
+/* The certified key as a plain blob, malloc'ed; NULL: not a certificate, or no memory. */
+unsigned char *sl_certificate_plain_blob(const unsigned char *blob, size_t len, size_t *plain_len);
 
 typedef struct sl_certificate {
   const char *type; /* "ssh-ed25519-cert-v01@openssh.com"; static storage */

@@ -287,6 +287,65 @@ sl_kh_verdict sl_known_hosts_check(sl_known_hosts *set, const char *name, unsign
   return find_revocation(set, blob, blob_len, line) ? SL_KH_REVOKED : SL_KH_UNKNOWN;
 }
 
+/* ---- authorities ---- */
+
+typedef struct signer {
+  const unsigned char *cert, *ca;
+  size_t cert_len, ca_len;
+} signer;
+
+/* What the lines of the host last looked up say about a certificate; the authority is enough for a
+   line to match or to revoke. */
+static sl_kh_verdict judge_signer(const sl_known_hosts *set, const signer *s, sl_kh_line *line) {
+  if (find_revocation(set, s->cert, s->cert_len, line) ||
+      find_revocation(set, s->ca, s->ca_len, line))
+    return SL_KH_REVOKED;
+  for (size_t i = 0; i < set->found.n; i++) {
+    sl_kh_line l = sl_known_hosts_found(set, i);
+    if (l.marker != SL_KH_CA || !l.usable || !same_key(l, s->ca, s->ca_len)) continue;
+    *line = l;
+    return SL_KH_MATCH;
+  }
+  return SL_KH_UNKNOWN;
+}
+
+sl_kh_verdict sl_known_hosts_check_authority(sl_known_hosts *set, const char *name, unsigned port,
+                                             const unsigned char *cert, size_t cert_len,
+                                             const unsigned char *ca, size_t ca_len,
+                                             sl_kh_line *line, sl_err *err) {
+  sl_kh_key_view certified, authority;
+  signer s = {cert, ca, cert_len, ca_len};
+  if (cert_len > SL_KH_BLOB_MAX || sl_kh_key_parse(cert, cert_len, &certified) != 0 ||
+      !certified.exact || !certified.cert || sl_kh_key_parse(ca, ca_len, &authority) != 0 ||
+      authority.cert) {
+    sl_err_set(err, SL_HOSTKEY, NULL, 0, "the host certificate is malformed or of an unknown type");
+    return SL_KH_ERROR;
+  }
+  if (sl_known_hosts_lookup(set, name, port, err) < 0) return SL_KH_ERROR;
+  sl_kh_verdict verdict = judge_signer(set, &s, line);
+  if (verdict != SL_KH_UNKNOWN || port == 22) return verdict;
+  if (sl_known_hosts_lookup(set, name, 22, err) < 0) return SL_KH_ERROR;
+  return judge_signer(set, &s, line);
+}
+
+static bool any_authority(const sl_known_hosts *set) {
+  for (size_t i = 0; i < set->found.n; i++) {
+    sl_kh_line by, l = sl_known_hosts_found(set, i);
+    if (l.marker == SL_KH_CA && l.usable && !find_revocation(set, l.blob, l.blob_len, &by))
+      return true;
+  }
+  return false;
+}
+
+int sl_known_hosts_has_authority(sl_known_hosts *set, const char *name, unsigned port,
+                                 sl_err *err) {
+  if (sl_known_hosts_lookup(set, name, port, err) < 0) return -1;
+  if (any_authority(set)) return 1;
+  if (port == 22) return 0;
+  if (sl_known_hosts_lookup(set, name, 22, err) < 0) return -1;
+  return any_authority(set);
+}
+
 ptrdiff_t sl_known_hosts_types(sl_known_hosts *set, const char *name, unsigned port,
                                const char *types[SL_KH_TYPES_MAX], sl_err *err) {
   ptrdiff_t n = sl_known_hosts_lookup(set, name, port, err), out = 0;

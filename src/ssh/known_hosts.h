@@ -84,6 +84,18 @@ sl_kh_verdict sl_known_hosts_check(sl_known_hosts *set, const char *name, unsign
                                    const unsigned char *blob, size_t blob_len, sl_kh_line *line,
                                    sl_err *err);
 
+/* The verdict on the authority of a certificate that a host offers: MATCH when a @cert-authority line
+   of the host, or of its bare name, has the authority's key; REVOKED when a @revoked line has it or
+   the certified key; else UNKNOWN. Whether the certificate is good for the host is another
+   question: see host_certificate.h. */
+sl_kh_verdict sl_known_hosts_check_authority(sl_known_hosts *set, const char *name, unsigned port,
+                                             const unsigned char *cert, size_t cert_len,
+                                             const unsigned char *ca, size_t ca_len,
+                                             sl_kh_line *line, sl_err *err);
+
+/* Is an authority known that may vouch for this host? 1, 0, or -1 and *err. */
+int sl_known_hosts_has_authority(sl_known_hosts *set, const char *name, unsigned port, sl_err *err);
+
 /* The key types a host could be accepted with, in file order, none twice: what to ask it for.
    Returns their number, or -1 and *err. */
 ptrdiff_t sl_known_hosts_types(sl_known_hosts *set, const char *name, unsigned port,
@@ -107,5 +119,12 @@ int sl_known_hosts_append(const char *path, const char *line, unsigned wait_ms, 
 int sl_known_hosts_learn(const char *path, const char *name, unsigned port,
                          const unsigned char *blob, size_t blob_len, bool hashed, unsigned wait_ms,
                          sl_err *err);
+
+/* Puts `text` in the place of all that a file holds, if it still holds `old`: under the lock, the new
+   file synced and moved into place, the old one kept as PATH.old. 1: done; 0: the file is another
+   by now; -1 and *err. Only for what a person asks for by name (removing, hashing): connections
+   never rewrite. */
+int sl_known_hosts_replace(const char *path, const char *old, size_t old_len, const char *text,
+                           size_t len, unsigned wait_ms, sl_err *err);
 
 #endif

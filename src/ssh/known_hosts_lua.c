@@ -1,5 +1,5 @@
 /* known_hosts for Lua: class "sshlua.known_hosts" and the functions known_hosts, known_hosts_line,
-   known_hosts_append, known_hosts_learn, fingerprint, key_type. Knows Lua and the C interface;
+   known_hosts_append, known_hosts_learn, known_hosts_replace, fingerprint, key_type. Knows Lua and the C interface;
    decides nothing. Keys are strings of raw bytes. Wrong arguments raise; everything else is `nil,
    err`. */
 #include "ssh/known_hosts_lua.h"
@@ -77,6 +77,8 @@ static void push_line(lua_State *L, sl_kh_line l) { /* +1 */
   lua_pushinteger(L, (lua_Integer)l.line);
   lua_setfield(L, -2, "line");
   set_string(L, "type", l.type);
+  lua_pushlstring(L, (const char *)l.blob, l.blob_len);
+  lua_setfield(L, -2, "blob");
   if (sl_fingerprint_sha256(l.blob, l.blob_len, fingerprint) == 0)
     set_string(L, "fingerprint", fingerprint);
   if (markers[l.marker]) set_string(L, "marker", markers[l.marker]);
@@ -134,11 +136,21 @@ static int l_set_warnings(lua_State *L) {
   return 1;
 }
 
-static int l_set_check(lua_State *L) {
+static int push_verdict(lua_State *L, sl_kh_verdict v, const sl_kh_line *line, const sl_err *err) {
   static const char *const words[] = {[SL_KH_UNKNOWN] = "unknown",
                                       [SL_KH_CHANGED] = "changed",
                                       [SL_KH_REVOKED] = "revoked",
                                       [SL_KH_MATCH] = "match"};
+  if (v == SL_KH_ERROR) return push_failure(L, err);
+  lua_pushstring(L, words[v]);
+  if (v == SL_KH_UNKNOWN)
+    lua_pushnil(L);
+  else
+    push_line(L, *line);
+  return 2;
+}
+
+static int l_set_check(lua_State *L) {
   sl_err err;
   sl_kh_line line;
   size_t len;
@@ -147,13 +159,30 @@ static int l_set_check(lua_State *L) {
   unsigned port = check_port(L, 3);
   const unsigned char *blob = check_blob(L, 4, &len);
   sl_kh_verdict v = sl_known_hosts_check(set, name, port, blob, len, &line, &err);
-  if (v == SL_KH_ERROR) return push_failure(L, &err);
-  lua_pushstring(L, words[v]);
-  if (v == SL_KH_UNKNOWN)
-    lua_pushnil(L);
-  else
-    push_line(L, line);
-  return 2;
+  return push_verdict(L, v, &line, &err);
+}
+
+static int l_set_check_authority(lua_State *L) {
+  sl_err err;
+  sl_kh_line line;
+  size_t len, ca_len;
+  sl_known_hosts *set = check_set(L);
+  const char *name = check_text(L, 2);
+  unsigned port = check_port(L, 3);
+  const unsigned char *cert = check_blob(L, 4, &len), *ca = check_blob(L, 5, &ca_len);
+  sl_kh_verdict v =
+      sl_known_hosts_check_authority(set, name, port, cert, len, ca, ca_len, &line, &err);
+  return push_verdict(L, v, &line, &err);
+}
+
+static int l_set_has_authority(lua_State *L) {
+  sl_err err;
+  sl_known_hosts *set = check_set(L);
+  const char *name = check_text(L, 2);
+  int rc = sl_known_hosts_has_authority(set, name, check_port(L, 3), &err);
+  if (rc < 0) return push_failure(L, &err);
+  lua_pushboolean(L, rc);
+  return 1;
 }
 
 static int l_set_types(lua_State *L) {
@@ -231,6 +260,15 @@ static int l_learn(lua_State *L) {
   return push_written(L, rc, &err);
 }
 
+static int l_replace(lua_State *L) {
+  sl_err err;
+  size_t old_len, len;
+  const char *path = check_text(L, 1), *old = check_bytes(L, 2, &old_len);
+  const char *text = check_bytes(L, 3, &len);
+  int rc = sl_known_hosts_replace(path, old, old_len, text, len, check_wait(L, 4), &err);
+  return push_written(L, rc, &err);
+}
+
 static int l_fingerprint(lua_State *L) {
   size_t len;
   char out[SL_FINGERPRINT_SIZE];
@@ -255,7 +293,8 @@ static const luaL_Reg methods[] = {
     {"add_file", l_set_add_file}, {"add_text", l_set_add_text},
     {"warnings", l_set_warnings}, {"check", l_set_check},
     {"types", l_set_types},       {"lookup", l_set_lookup},
-    {"stale", l_set_stale},       {NULL, NULL},
+    {"stale", l_set_stale},       {"check_authority", l_set_check_authority},
+    {"has_authority", l_set_has_authority}, {NULL, NULL},
 };
 
 static const luaL_Reg meta[] = {{"__gc", l_set_gc}, {NULL, NULL}};
@@ -265,6 +304,7 @@ static const luaL_Reg functions[] = {
     {"known_hosts_line", l_line},
     {"known_hosts_append", l_append},
     {"known_hosts_learn", l_learn},
+    {"known_hosts_replace", l_replace},
     {"fingerprint", l_fingerprint},
     {"key_type", l_key_type},
     {NULL, NULL},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/glob.h"
 #include "ssh/known_hosts_set.h"
 
 #define SLOTS_MIN 64
@@ -76,28 +77,6 @@ int sl_kh_node_add(sl_known_hosts *set, const char *name, size_t len, size_t ent
 
 /* ---- patterns ---- */
 
-/* '*' and '?' against a whole name. On a mismatch only the last '*' takes one character more, which
-   is enough and bounds the work by name times pattern. */
-static bool glob_matches(const char *name, size_t len, const char *pat, size_t pat_len) {
-  size_t i = 0, j = 0, star = SIZE_MAX, retry = 0;
-  while (i < len) {
-    if (j < pat_len && pat[j] == '*') {
-      star = j++;
-      retry = i;
-    } else if (j < pat_len && (pat[j] == '?' || pat[j] == name[i])) {
-      i++;
-      j++;
-    } else if (star != SIZE_MAX) {
-      j = star + 1;
-      i = ++retry;
-    } else {
-      return false;
-    }
-  }
-  while (j < pat_len && pat[j] == '*') j++;
-  return j == pat_len;
-}
-
 /* A list matches when one of its patterns does and none of the negated ones. */
 static bool list_matches(const char *name, size_t len, const char *list, size_t list_len) {
   bool matched = false;
@@ -106,7 +85,7 @@ static bool list_matches(const char *name, size_t len, const char *list, size_t 
     size_t stop = comma ? (size_t)(comma - list) : list_len;
     bool negated = list[i] == '!';
     if (negated) i++;
-    if (glob_matches(name, len, list + i, stop - i)) {
+    if (sl_glob_matches(name, len, list + i, stop - i)) {
       if (negated) return false;
       matched = true;
     }

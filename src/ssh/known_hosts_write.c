@@ -4,6 +4,7 @@
    affair. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,8 @@
 #define REOPEN_MAX 100
 
 static int io_error(sl_err *err, int code, const char *verb, const char *path) {
-  char what[200];
-  snprintf(what, sizeof what, "cannot %s %s", verb, path);
+  char what[220];
+  snprintf(what, sizeof what, "cannot %s %.180s", verb, path);
   return sl_err_uv(err, SL_IO, -code, what);
 }
 
@@ -235,6 +236,58 @@ int sl_known_hosts_learn(const char *path, const char *name, unsigned port,
   int rc = ask_file(path, text, len, name, port, blob, blob_len, err);
   if (rc == 1 && write_line(fd, path, text, len, line, err) != 0) rc = -1;
   free(text);
+  close(fd);
+  return rc;
+}
+
+/* ---- a new file in the old one's place ---- */
+
+static int write_all(int fd, const char *text, size_t len) {
+  while (len > 0) {
+    ssize_t n = write(fd, text, len);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return -1;
+    text += n;
+    len -= (size_t)n;
+  }
+  return fsync(fd);
+}
+
+/* Beside the file, with its mode and owner. */
+static int write_beside(int fd, const char *path, const char *suffix, const char *text, size_t len,
+                        char out[PATH_MAX], sl_err *err) {
+  struct stat st;
+  if (snprintf(out, PATH_MAX, "%s%s", path, suffix) >= PATH_MAX)
+    return sl_err_set(err, SL_IO, NULL, 0, "%s: the name is too long", path);
+  unlink(out);
+  int to = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (to < 0) return io_error(err, errno, "create", out);
+  bool good = fstat(fd, &st) == 0 && fchmod(to, st.st_mode & 07777) == 0 &&
+              (fchown(to, st.st_uid, st.st_gid) == 0 || errno == EPERM) &&
+              write_all(to, text, len) == 0;
+  int code = errno;
+  close(to);
+  if (good) return 0;
+  unlink(out);
+  return io_error(err, code, "write", out);
+}
+
+int sl_known_hosts_replace(const char *path, const char *old, size_t old_len, const char *text,
+                           size_t len, unsigned wait_ms, sl_err *err) {
+  char real[PATH_MAX], fresh[PATH_MAX], kept[PATH_MAX], *now;
+  size_t now_len;
+  if (!realpath(path, real)) return io_error(err, errno, "open", path); /* a link stays a link */
+  int fd = begin(real, wait_ms, &now, &now_len, err);
+  if (fd < 0) return -1;
+  int rc = now_len == old_len && (old_len == 0 || memcmp(now, old, old_len) == 0) ? 1 : 0;
+  if (rc == 1 && (write_beside(fd, real, ".old", now, now_len, kept, err) != 0 ||
+                  write_beside(fd, real, ".new", text, len, fresh, err) != 0))
+    rc = -1;
+  if (rc == 1 && rename(fresh, real) != 0) {
+    rc = io_error(err, errno, "replace", real);
+    unlink(fresh);
+  }
+  free(now);
   close(fd);
   return rc;
 }

@@ -8,6 +8,7 @@ local modules = {
   { "demo", "sshlua.cli.demo" },
   { "explain", "sshlua.cli.explain" },
   { "help", "sshlua.cli.help" },
+  { "keys", "sshlua.cli.keys" },
 }
 
 --- The module's name when there is such a command.
