@@ -9,10 +9,15 @@ local group = require("sshlua.task.group")
 local hostkeys = require("sshlua.hostkeys")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local pace = require("sshlua.pace")
+local pool = require("sshlua.pool")
+local proxy = require("sshlua.proxy")
+local route = require("sshlua.route")
 local scope = require("sshlua.task.scope")
 local session = require("sshlua.session")
 local settings = require("sshlua.settings")
 local task = require("sshlua.task.core")
+local tunnel = require("sshlua.tunnel")
 
 local M = {}
 
@@ -48,6 +53,11 @@ local legacy = {
 ---@field hostname? string where to connect, if not to the name
 ---@field family? 4|6
 ---@field bind? string numeric source address
+---@field via? string|sshlua.Host|(string|sshlua.Host)[]|false through these hosts, the nearest first; false: directly
+---@field proxy_jump? string the same as ssh_config says it: "a,b", "none"
+---@field proxy_command? string a shell command that carries the connection; %h, %n, %p, %r
+---@field max_startups? integer connections being made at once to one address; default 6
+---@field max_opens? integer connections being made at once through this host; default 32
 ---@field timeout? number seconds for connecting, all in all
 ---@field timeouts? table<string, number> seconds by phase: resolve, connect, greeting, handshake, hostkey, ...
 ---@field tries? integer attempts, when a retry may help; default 3
@@ -102,6 +112,8 @@ M.options = {
   server_alive_interval = "seconds", server_alive_count_max = "count",
   compression = "boolean", ciphers = "list", macs = "list", kex = "list",
   legacy = "boolean", bind = "string", family = "number",
+  via = "string|table|false", proxy_jump = "string", proxy_command = "string",
+  max_startups = "count", max_opens = "count",
   max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
 }
 
@@ -115,6 +127,7 @@ local function check_values(opts, level)
   if opts.window and (opts.window < 262144 or opts.window > 2 ^ 30) then
     errors.usage(level + 1, "option 'window': 262144 to 1073741824 bytes expected, got %s", tostring(opts.window))
   end
+  route.check(opts, level + 1)
   for phase, seconds in pairs(opts.timeouts or {}) do
     if not phase_limits[phase] then
       errors.usage(level + 1, "option 'timeouts': unknown phase '%s'", tostring(phase))
@@ -156,13 +169,16 @@ function M.target(text, opts, level)
   check_values(opts, level)
   local name, user, port = M.parse_target(text, level)
   local all = options.merge(settings.defaults, settings.hosts[name], opts)
-  return {
+  local target = {
     name = name,
     hostname = all.hostname or name,
     user = user or all.user or core.user().name or "root",
     port = port or all.port or 22,
     opts = all,
   }
+  local tokens = { h = target.hostname, n = name, p = tostring(target.port), r = target.user }
+  route.choose(all, tokens, opts, settings.hosts[name], settings.defaults)
+  return target
 end
 
 --- Phases -----------------------------------------------------------------------------------------------------------
@@ -289,9 +305,10 @@ local function check_terrapin(target, agreed)
   end
 end
 
-local function handshake(target, socket)
+local function handshake(target, carrier, via)
   local wanted = algorithms(target)
-  local s, err = core.session(socket, wanted)
+  wanted.via = via
+  local s, err = core.session(carrier, wanted)
   if not s then errors.raise(errors.from(err)) end
   local ok, failure = pcall(function()
     local function step(fn) -- a quick server's KEXINIT may be refused while the greeting is still being delivered
@@ -313,26 +330,67 @@ local function handshake(target, socket)
   end)
   if ok then return s end
   s:close()
-  if errors.is(failure, "connection_lost") and failure.phase == "greeting" then
-    failure.hint = "the server may refuse more connections for now (MaxStartups, PerSourcePenalties)"
-  end
   error(failure, 0)
 end
 
-local function open_once(target)
+local function directly(target)
   local addresses = phase(target, "resolve", await, core.resolve, target.hostname, target.opts.family or 0)
   local socket, address = phase(target, "connect", connect_any, target, interleave(addresses))
   target.address = address
   if log.wants(1) then log.emit(1, target.name, "connected", { address = address, port = target.port }) end
-  local s = handshake(target, socket)
+  return handshake(target, socket)
+end
+
+local function by_command(target, command)
+  local child = proxy.start(target, command)
+  if log.wants(1) then log.emit(1, target.name, "connected", { command = child.label }) end
+  local ok, s = pcall(handshake, target, child.carrier)
+  if ok then return s, child end
+  s = child:explain(s)
+  child:close()
+  error(s, 0)
+end
+
+--- The connection that carries this one. What fails there is told in our name, with its kind.
+local function session_of_hop(target, hop)
+  local ok, below = pcall(M.shared, hop)
+  if ok then return below end
+  if not errors.is(below) or errors.is(below, "cancelled") or errors.is(below, "usage") then error(below, 0) end
+  errors.raise({
+    kind = below.kind, name = below.name, code = below.code, phase = below.phase, reason = below.reason,
+    hint = below.hint, host = target.name, cause = below, via = hop.name,
+    message = ("jump host %s: %s"):format(hop.name, below.message),
+  })
+end
+
+local function through(target, hop)
+  local below = session_of_hop(target, hop)
+  return below:_in_turn(function()
+    local channel = phase(target, "connect", tunnel.channel, below, target.hostname, target.port)
+    if log.wants(1) then log.emit(1, target.name, "connected", { via = hop.name, port = target.port }) end
+    return handshake(target, channel, hop.name)
+  end)
+end
+
+local function open_once(target)
+  local way = target.route
+  local s, child
+  if way.hop then
+    s = through(target, way.hop)
+  elseif way.command then
+    s, child = by_command(target, way.command)
+  else
+    s = directly(target)
+  end
   local o = target.opts
   s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
-  return session.new(s, target, limit_of(target, "channel"))
+  return session.new(s, target, limit_of(target, "channel"), child)
 end
 
 local function open_with_retries(target)
-  return group.retry({ tries = target.opts.tries or 3, delay = 0.3, max_delay = 5, jitter = 0.5, on = "retryable" },
-    function() return open_once(target) end)
+  local way = route.of(target, M.target)
+  local address = ("%s %d %s"):format(target.hostname, target.port, way.hop and way.hop.name or way.command or "")
+  return pace.connect(address, target.opts, function() return open_once(target) end)
 end
 
 --- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting)
@@ -347,6 +405,18 @@ function M.open(target)
   if ok then return s end
   if log.wants(1) then log.emit(1, target.name, "failed", { error = tostring(s) }) end
   error(errors.wrap(s, { host = target.name }), 0)
+end
+
+--- The one connection to a target that all share who go to it, or through it.
+---@return sshlua.Session
+function M.shared(target)
+  route.of(target, M.target)
+  return pool.session(target, M.open)
+end
+
+--- Closes it; those who share it lose it, too.
+function M.close_shared(target)
+  if pcall(route.of, target, M.target) then pool.close(target) end
 end
 
 return M

@@ -5,84 +5,13 @@ local connect = require("sshlua.connect")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")
+local pool = require("sshlua.pool")
 local scope = require("sshlua.task.scope")
-local sync = require("sshlua.task.sync")
 local task = require("sshlua.task")
 local transfer = require("sshlua.transfer")
+local tunnel = require("sshlua.tunnel")
 
 local M = {}
-
---- The pool ---------------------------------------------------------------------------------------------------------
-
---- Options that make a connection another one. Everything else is a matter of verbs.
-local identity_fields = {
-  "identity", "identity_data", "certificate", "agent", "identities_only", "password", "keyboard_interactive",
-  "passphrase", "methods", "known_hosts", "strict_host_key_checking", "host_key_alias", "fingerprints",
-  "verify_host_key", "insecure_accept_any_host_key", "compression", "ciphers", "macs", "kex", "host_key_algorithms",
-  "legacy", "bind", "family", "max_sessions",
-}
-
-local function pool_key(target)
-  local parts = { target.user, target.hostname, tostring(target.port), target.name }
-  for _, field in ipairs(identity_fields) do
-    local value = target.opts[field]
-    parts[#parts + 1] = type(value) == "table" and table.concat(value, "\1") or tostring(value)
-  end
-  return table.concat(parts, "\0")
-end
-
-local pool = {} -- key -> { session=, opening= event }
-local registered = false
-
---- Closes every pooled connection.
-local function close_all()
-  registered = false
-  local all = pool
-  pool = {}
-  local list = {}
-  for _, entry in pairs(all) do
-    if entry.session then list[#list + 1] = entry.session end
-  end
-  task.each(list, function(s) s:close() end, { parallel = 100 })
-end
-
-local function open(entry, target)
-  entry.opening = sync.event()
-  local ok, s = pcall(connect.open, target)
-  entry.session = ok and s or nil
-  local opening = entry.opening
-  entry.opening = nil
-  opening.failure = not ok and s or nil
-  opening:set()
-  if not ok then error(s, 0) end
-  return s
-end
-
---- The live session of a target, opened if there is none. One task opens, the others wait for it.
-local function session_of(target)
-  local key = pool_key(target)
-  local entry = pool[key]
-  if not entry then
-    entry = {}
-    pool[key] = entry
-    if not registered then
-      registered = true
-      task.at_run_end(close_all)
-    end
-  end
-  while true do
-    if entry.session and entry.session:is_alive() then return entry.session end
-    if not entry.opening then
-      if entry.session then entry.session:abort() end
-      return open(entry, target)
-    end
-    local opening = entry.opening
-    opening:wait()
-    if not entry.session and opening.failure and not errors.is(opening.failure, "cancelled") then
-      error(opening.failure, 0)
-    end
-  end
-end
 
 --- Hosts ------------------------------------------------------------------------------------------------------------
 
@@ -123,7 +52,7 @@ end
 
 --- Its session, connected if it was not.
 ---@return sshlua.Session
-function Host:session() return session_of(self.target) end
+function Host:session() return connect.shared(self.target) end
 
 local function merged(self, opts, level)
   options.check(opts, verb_options, level + 1)
@@ -185,6 +114,15 @@ function Host:spawn(cmd, opts)
   return self:session():spawn(cmd, options.merge({ cwd = self.defaults.cwd, env = self.defaults.env }, opts))
 end
 
+--- A connection that the host makes to "host:port", as a stream; see Session.dial.
+---@param address string
+---@param opts? { timeout?: number }
+---@return sshlua.Tunnel
+function Host:dial(address, opts)
+  tunnel.parse(address, 2)
+  return self:session():dial(address, opts)
+end
+
 --- Copies a local file to the host, complete or not at all.
 ---@param from string
 ---@param to string a name, or a directory with a slash at its end
@@ -208,18 +146,11 @@ function Host:get(from, to, opts)
 end
 
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
-function Host:close()
-  local entry = pool[pool_key(self.target)]
-  if entry and entry.session then
-    local s = entry.session
-    entry.session = nil
-    s:close()
-  end
-end
+function Host:close() connect.close_shared(self.target) end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "shell", "forward", "dial", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
+  "shell", "forward", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
   "package", "facts", "tail", "reboot", "wait_up", "hostkeys",
 }) do
   Host[verb] = function()
@@ -227,7 +158,7 @@ for _, verb in ipairs({
   end
 end
 
-M.close_all = close_all
+M.close_all = pool.close_all
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string

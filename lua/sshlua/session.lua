@@ -7,12 +7,15 @@ local log = require("sshlua.log")
 local options = require("sshlua.options")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
+local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
+local tunnel = require("sshlua.tunnel")
 
 local M = {}
 
 local await = task.await
 local CLOSE_SECONDS = 2
+local OPENS_AT_ONCE = 32
 
 ---@class sshlua.Session
 ---@field name string
@@ -26,8 +29,10 @@ local session_mt = { __index = Session, __name = "sshlua.Session" }
 ---@param core_session userdata authenticated
 ---@param target table as connect.target makes it
 ---@param open_seconds number for opening one channel
-function M.new(core_session, target, open_seconds)
+---@param child? sshlua.Proxy the process that carries it
+function M.new(core_session, target, open_seconds, child)
   return setmetatable({
+    child = child,
     core = core_session, name = target.name, port = target.port, target = target,
     open = 0, opened = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
   }, session_mt)
@@ -41,7 +46,8 @@ function Session:is_alive() return self.core:is_alive() end
 function Session:_lost()
   local why = not self.closed and self.core:why()
   if not why then return errors.new({ kind = "closed", host = self.name, message = "the session was closed" }) end
-  return errors.from(why, { host = self.name, phase = "command" })
+  local err = errors.from(why, { host = self.name, phase = "command" })
+  return self.child and self.child:explain(err) or err
 end
 
 local function require_alive(self)
@@ -190,6 +196,25 @@ function Session:spawn(cmd, opts)
   return p
 end
 
+--- fn(...) in its turn among those who connect through this host: its option max_opens.
+function Session:_in_turn(fn, ...)
+  self.turns = self.turns or sync.semaphore(self.target.opts.max_opens or OPENS_AT_ONCE)
+  return self.turns:with(fn, ...)
+end
+
+--- Asks the server to connect to "host:port" and returns the connection as a stream: read, write, close_write, close.
+---@param address string
+---@param opts? { timeout?: number }
+---@return sshlua.Tunnel
+function Session:dial(address, opts)
+  local host, port = tunnel.parse(address, 2)
+  opts = options.check(opts, { timeout = "seconds" }, 2)
+  require_alive(self)
+  local ok, t = pcall(self._in_turn, self, tunnel.dial, self, host, port, opts.timeout or self.open_seconds)
+  if not ok then error(errors.wrap(t, { host = self.name, op = "dial", phase = "channel" }), 0) end
+  return t
+end
+
 --- Says good-bye and closes; bounded. What is still running ends with kind closed. Idempotent.
 function Session:close()
   if self.closed then return end
@@ -199,6 +224,7 @@ function Session:close()
   end
   self.core:close()
   wake_all(self)
+  if self.child then self.child:close() end
   if log.wants(2) then log.emit(2, self.name, "closed") end
 end
 
@@ -206,6 +232,7 @@ end
 function Session:abort()
   self.closed = true
   self.core:close()
+  if self.child then self.child:close() end
 end
 session_mt.__close = Session.close
 

@@ -75,7 +75,9 @@ struct sl_engine {
 };
 
 int sl_engine_init(sl_engine *e, sl_loop *loop, const sl_engine_hooks *hooks); /* 0, or -1: no memory */
-void sl_engine_attach_watch(sl_engine *e, sl_watch *watch); /* a socket or pipe becomes the wire */
+void sl_engine_attach_watch(sl_engine *e, sl_watch *watch); /* a socket becomes the wire */
+/* Two pipes become the wire; -1: no memory, and they are closed. */
+int sl_engine_attach_pipes(sl_engine *e, sl_watch *from, sl_watch *to);
 void sl_engine_kill(sl_engine *e); /* synchronous: all operations end, everything is freed; idempotent */
 void sl_engine_lost(sl_engine *e, const sl_err *why); /* declare the peer gone; queued output stays readable */
 void sl_engine_queue(sl_engine *e);                   /* pump it in this turn */

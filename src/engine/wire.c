@@ -1,6 +1,7 @@
 #include "engine/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <uv.h>
 
@@ -23,7 +24,9 @@ void sl_wire_fail(sl_wire *w, const sl_err *err) {
 
 static ssize_t wire_lost(sl_wire *w, int code) {
   sl_err e = {0};
-  if (code == 0)
+  if (code == 0 && !w->greeted && w->said[0])
+    sl_err_set(&e, SL_CONNECTION_LOST, "EOF", 0, "the connection was closed by the remote host, which said: %s", w->said);
+  else if (code == 0)
     sl_err_set(&e, SL_CONNECTION_LOST, "EOF", 0, "the connection was closed by the remote host");
   else
     sl_err_uv(&e, SL_CONNECTION_LOST, code, "the connection was lost");
@@ -57,7 +60,10 @@ static ssize_t transport_recv(sl_wire *w, void *buf, size_t len) {
 static ssize_t greeting_line(sl_wire *w, const char *line, size_t len) {
   if (len > 0 && line[len - 1] == '\r') len--;
   if (memchr(line, '\0', len)) return wire_protocol(w, "the greeting has a NUL byte: not an SSH server");
-  if (len < 4 || memcmp(line, "SSH-", 4) != 0) return 0;
+  if (len < 4 || memcmp(line, "SSH-", 4) != 0) {
+    if (len) snprintf(w->said, sizeof w->said, "%.*s", (int)(len < sizeof w->said ? len : sizeof w->said), line);
+    return 0;
+  }
   if (len > IDENTIFICATION_MAX - 2)
     return wire_protocol(w, "the server's identification is longer than 255 bytes");
   if (len >= 8 && (memcmp(line, "SSH-2.0-", 8) == 0)) return 1;

@@ -37,6 +37,7 @@ struct sl_wire {
   bool dry; /* the last receive got less than it asked for: nothing is there until the poll says so */
   sl_buf out, greeting;
   size_t greeting_scan; /* bytes of the greeting that hold no line end */
+  char said[100];       /* the last line before the identification: sshd and proxies say there why they hang up */
   size_t budget;        /* bytes that may still be received in this turn */
   uint64_t received, sent;
   sl_err err; /* why the wire went away; err.kind == NULL while it is there */

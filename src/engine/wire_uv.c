@@ -1,7 +1,8 @@
-/* A wire fed by a socket or a pipe. */
+/* A wire fed by a socket, or by two pipes: those of a child process. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,4 +74,57 @@ void sl_engine_attach_watch(sl_engine *e, sl_watch *watch) {
   watch->owner = e;
   watch->ready = uv_wire_ready;
   sl_watch_want(watch, UV_READABLE);
+}
+
+/* --- two pipes: whoever made them has seen to SIGPIPE -------------------------------------------------------- */
+
+typedef struct pipes {
+  sl_watch *from, *to;
+} pipes;
+
+static ssize_t pipes_recv(sl_wire *w, void *buf, size_t len) {
+  ssize_t n;
+  do n = read(((pipes *)w->below)->from->fd, buf, len);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? -errno : n;
+}
+
+static ssize_t pipes_send(sl_wire *w, const void *buf, size_t len) {
+  ssize_t n;
+  do n = write(((pipes *)w->below)->to->fd, buf, len);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? -errno : n;
+}
+
+static void pipes_want(sl_wire *w, bool read_too, bool write_too) {
+  pipes *p = w->below;
+  sl_watch_want(p->from, read_too ? UV_READABLE : 0);
+  sl_watch_want(p->to, write_too ? UV_WRITABLE : 0);
+}
+
+static void pipes_close(sl_wire *w) {
+  pipes *p = w->below;
+  sl_watch_close(p->from);
+  sl_watch_close(p->to);
+  free(p);
+}
+
+static const sl_transport pipes_transport = {.recv = pipes_recv,
+                                             .send = pipes_send,
+                                             .want = pipes_want,
+                                             .close = pipes_close};
+
+int sl_engine_attach_pipes(sl_engine *e, sl_watch *from, sl_watch *to) {
+  pipes *p = malloc(sizeof *p);
+  if (!p) {
+    sl_watch_close(from);
+    sl_watch_close(to);
+    return -1;
+  }
+  *p = (pipes){from, to};
+  sl_wire_init(&e->wire, &pipes_transport, p);
+  from->owner = to->owner = e;
+  from->ready = to->ready = uv_wire_ready;
+  sl_watch_want(from, UV_READABLE);
+  return 0;
 }

@@ -84,6 +84,7 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
   switch (data[0]) {
   case CONFIRMATION:
   case OPEN_FAILURE: /* nobody else's answer, and not a second one */
+    if (strand && sl_channel_direct_answer((sl_channel *)strand, data, len)) return true;
     if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
     if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
     return false;
@@ -140,7 +141,7 @@ static void end_lane(sl_lane *lane) {
 
 /* Closes in the background: reads and writes end now, requests under way finish first, then the channel is freed when
    the server has closed its side too. */
-static void channel_release(sl_channel *ch) {
+void sl_channel_release(sl_channel *ch) {
   if (ch->closing) return;
   sl_buf_free(&ch->unread[0]);
   sl_buf_free(&ch->unread[1]);
@@ -166,6 +167,12 @@ typedef struct open_op {
   unsigned window;
 } open_op;
 
+unsigned sl_channel_check_window(lua_State *L, int idx) {
+  lua_Integer window = luaL_optinteger(L, idx, WINDOW_DEFAULT);
+  luaL_argcheck(L, window >= WINDOW_MIN && window <= WINDOW_MAX, idx, "window out of range");
+  return (unsigned)window;
+}
+
 static int open_step(sl_op *op) {
   open_op *x = (open_op *)op;
   sl_session *s = (sl_session *)x->eop.engine;
@@ -184,14 +191,11 @@ static int open_step(sl_op *op) {
   return rc;
 }
 
-static int open_push(sl_op *op, lua_State *L) {
-  open_op *x = (open_op *)op;
-  sl_channel *ch = x->ch;
+int sl_channel_push(lua_State *L, sl_channel *ch, int session_ref) {
   void **box = sl_box_new(L, SL_CHANNEL_CLASS);
-  x->ch = NULL;
   ch->box = box;
   *box = ch;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, op->keep_ref); /* the session lives as long as its channels */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, session_ref); /* the session lives as long as its channels */
 #if LUA_VERSION_NUM < 502
   lua_createtable(L, 1, 0);
   lua_insert(L, -2);
@@ -201,11 +205,18 @@ static int open_push(sl_op *op, lua_State *L) {
   return 1;
 }
 
+static int open_push(sl_op *op, lua_State *L) {
+  open_op *x = (open_op *)op;
+  sl_channel *ch = x->ch;
+  x->ch = NULL;
+  return sl_channel_push(L, ch, op->keep_ref);
+}
+
 static void open_drop(sl_op *op) {
   open_op *x = (open_op *)op;
   sl_channel *ch = x->ch;
   x->ch = NULL;
-  channel_release(ch);
+  sl_channel_release(ch);
 }
 
 static void open_clean(sl_op *op) {
@@ -227,9 +238,8 @@ static const sl_op_kind open_kind = {.name = "channel.open",
 /* session:open_channel(window|nil, done): done(nil, channel) of type "session". */
 static int l_open_channel(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
-  lua_Integer window = luaL_optinteger(L, 2, WINDOW_DEFAULT);
+  unsigned window = sl_channel_check_window(L, 2);
   sl_check_done(L, 3);
-  luaL_argcheck(L, window >= WINDOW_MIN && window <= WINDOW_MAX, 2, "window out of range");
   open_op *x = sl_eop_new(&s->engine, NULL, 0, &open_kind, sizeof *x);
   sl_channel *ch = calloc(1, sizeof *ch);
   if (!x || !ch) {
@@ -238,8 +248,8 @@ static int l_open_channel(lua_State *L) {
     return luaL_error(L, "not enough memory");
   }
   x->ch = ch;
-  x->window = (unsigned)window;
-  ch->read_bytes = window < SL_READ_BYTES ? (size_t)window : SL_READ_BYTES;
+  x->window = window;
+  ch->read_bytes = window < SL_READ_BYTES ? window : SL_READ_BYTES;
   sl_op_start(L, &x->eop.op, 3, 1);
   sl_eop_submit(&x->eop);
   return 1;
@@ -302,7 +312,7 @@ static int l_wait_closed(lua_State *L) {
 /* channel:close(): at once for Lua, in the background for the server. Idempotent. */
 static int l_close(lua_State *L) {
   sl_channel *ch = sl_box_peek(L, 1, SL_CHANNEL_CLASS);
-  if (ch) channel_release(ch);
+  if (ch) sl_channel_release(ch);
   return 0;
 }
 

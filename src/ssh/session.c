@@ -2,11 +2,13 @@
    their own; this one holds life only. */
 #include "ssh/session.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/cipher.h"
 #include "loop/socket.h"
+#include "ssh/channel.h"
 #include "ssh/verbs.h"
 
 sl_session *sl_session_check(lua_State *L, int idx) { return sl_box_check(L, idx, SL_SESSION_CLASS); }
@@ -131,15 +133,44 @@ static sl_err cipher_error;
 
 static void test_ciphers(void) { (void)sl_cipher_self_test(&cipher_error); }
 
-/* session(socket, {kex=, host_key=, ciphers=, macs=, compression=, sign=, trace=}) -> session, or nil, err.
-   Lists are comma-separated names; those libssh2 does not know are passed over. Takes the socket. */
+/* Two pipes: what is read from, what is written to. */
+static void attach_pipes(lua_State *L, int idx, sl_engine *e) {
+  lua_rawgeti(L, idx, 1);
+  lua_rawgeti(L, idx, 2);
+  sl_watch *from = sl_socket_take(L, -2);
+  sl_watch *to = sl_socket_take(L, -1);
+  lua_pop(L, 2);
+  if (sl_engine_attach_pipes(e, from, to) < 0) luaL_error(L, "not enough memory");
+}
+
+/* What carries the session's bytes is taken, and closed for Lua from then on. */
+static void attach(lua_State *L, int idx, int box_idx, sl_engine *e) {
+  if (lua_istable(L, idx)) {
+    attach_pipes(L, idx, e);
+  } else if (luaL_testudata(L, idx, SL_CHANNEL_CLASS)) {
+    sl_channel_become_wire(L, idx, e, sl_opt_string(L, 2, "via", "another host"));
+    lua_getuservalue(L, idx); /* the session below lives as long as this one */
+    if (lua_istable(L, -1) || lua_isuserdata(L, -1))
+      lua_setuservalue(L, box_idx);
+    else
+      lua_pop(L, 1);
+  } else {
+    sl_engine_attach_watch(e, sl_socket_take(L, idx));
+  }
+}
+
+/* session(below, {kex=, host_key=, ciphers=, macs=, compression=, sign=, trace=, via=}) -> session, or nil, err.
+   below: a socket, {pipe to read from, pipe to write to}, or a channel of another session, which leads through the host
+   `via`. Lists are comma-separated names; those libssh2 does not know are passed over. */
 static int l_session(lua_State *L) {
   sl_loop *loop = sl_loop_get(L);
   uv_once(&ciphers_once, test_ciphers);
   if (cipher_error.kind) return luaL_error(L, "cipher self-test failed: %s", cipher_error.message);
   luaL_checkany(L, 1);
   if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
   void **box = sl_box_new(L, SL_SESSION_CLASS);
+  const int box_idx = lua_gettop(L);
   sl_session *s = calloc(1, sizeof *s);
   if (!s || sl_engine_init(&s->engine, loop, &session_hooks) < 0) {
     free(s);
@@ -162,22 +193,21 @@ static int l_session(lua_State *L) {
     libssh2_trace(s->engine.raw, LIBSSH2_TRACE_KEX | LIBSSH2_TRACE_AUTH | LIBSSH2_TRACE_CONN |
                                      LIBSSH2_TRACE_ERROR | LIBSSH2_TRACE_PUBLICKEY);
   }
-  sl_engine_attach_watch(&s->engine, sl_socket_take(L, 1));
+  attach(L, 1, box_idx, &s->engine);
+  lua_settop(L, box_idx);
   return 1;
 }
 
 /* --- greeting and handshake ----------------------------------------------------------------------------- */
 
-static int handshake_call(sl_engine *e) {
-  /* The descriptor is never used for I/O, libssh2 only sets O_NONBLOCK on it. */
-  int fd = ((sl_watch *)e->wire.below)->fd;
-  return libssh2_session_handshake(e->raw, fd);
-}
+/* libssh2 never does I/O on the descriptor it is given, it only looks whether that is non-blocking; what is none counts as
+   such. Not every wire has one. */
+enum { NO_DESCRIPTOR = INT_MAX };
 
 static int handshake_step(sl_op *op) {
   sl_session *s = (sl_session *)((sl_eop *)op)->engine;
   if (s->keyed) return 0;
-  int rc = handshake_call(&s->engine);
+  int rc = libssh2_session_handshake(s->engine.raw, NO_DESCRIPTOR);
   if (rc != 0) return rc;
   s->keyed = true;
   sl_engine_pumped(&s->engine);
@@ -309,5 +339,6 @@ void sl_session_open(lua_State *L) {
   add_methods(L, sl_auth_verbs());
   add_methods(L, sl_hostkey_verbs());
   add_methods(L, sl_channel_session_verbs());
+  add_methods(L, sl_channel_direct_verbs());
   luaL_setfuncs(L, session_functions, 0);
 }

@@ -18,9 +18,12 @@ local Session = {}
 ---@field compression? string "none", or "zlib@openssh.com,none"
 ---@field sign? string signature algorithms for user keys
 ---@field trace? boolean libssh2's trace on standard error, without packets
+---@field via? string of a channel: the name of the host it leads through, for messages
 
---- Takes the socket, which is closed for Lua from then on. Raises when the ciphers fail their self-test.
----@param socket sshlua.core.Socket
+--- Takes what carries the bytes, which is closed for Lua from then on: a socket, two pipes (to read from, to write to),
+--- or a channel of another session. When that session is lost, this one is: kind connection_lost, with the name in via.
+--- Raises when the ciphers fail their self-test.
+---@param socket sshlua.core.Socket|{ [1]: sshlua.core.Socket, [2]: sshlua.core.Socket }|sshlua.core.Channel
 ---@param options? sshlua.core.SessionOptions default: libssh2's own lists
 ---@return sshlua.core.Session?
 ---@return sshlua.CoreError? err kind config: nothing in a list is known to this build
@@ -155,6 +158,16 @@ local Channel = {}
 ---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel) kind channel, name SSH_OPEN_FAILURE: refused
 ---@return sshlua.core.Op
 function Session:open_channel(window, done) end
+
+--- A channel to a host and port that the server connects to (RFC 4254 7.2). Opens do not wait for each other, where
+--- libssh2 is built in.
+---@param host string name or address, 1 to 255 bytes
+---@param port integer
+---@param window integer|nil as open_channel
+--- kind channel, name SSH_OPEN_FAILURE: refused; its code: 1 prohibited, 2 connect failed, 3 unknown type, 4 shortage
+---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel)
+---@return sshlua.core.Op
+function Session:open_direct(host, port, window, done) end
 
 --- What has come of one stream, at most 256 KiB; nil at its end. Read both streams: they share one window.
 ---@param stream 0|1 stdout, stderr
