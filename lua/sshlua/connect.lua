@@ -2,6 +2,7 @@
 --- phase
 --- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
+local algorithm_lists = require("sshlua.algorithm_lists")
 local auth = require("sshlua.auth")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
@@ -13,6 +14,7 @@ local pace = require("sshlua.pace")
 local pool = require("sshlua.pool")
 local proxy = require("sshlua.proxy")
 local route = require("sshlua.route")
+local rsa_size = require("sshlua.rsa_size")
 local scope = require("sshlua.task.scope")
 local session = require("sshlua.session")
 local settings = require("sshlua.settings")
@@ -22,28 +24,11 @@ local tunnel = require("sshlua.tunnel")
 local M = {}
 
 local await = task.await
+local legacy = algorithm_lists.legacy
 
 --- Seconds per phase. `timeouts = { connect = 3 }` changes one; none can be switched off.
 local phase_limits = {
   resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10,
-}
-
---- Strong algorithms only, in our order: AES-GCM is the cheapest on both sides.
-local kex = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
-  .. "diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,diffie-hellman-group-exchange-sha256,"
-  .. "diffie-hellman-group14-sha256"
-local ciphers = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-  .. "aes256-ctr,aes192-ctr,aes128-ctr"
-if not core.about().ciphers:find("chacha20", 1, true) then
-  -- libssh2's own takes a wrong tag of ChaCha20-Poly1305 for a packet: offered only where ours stands in its place.
-  ciphers = ciphers:gsub("chacha20[^,]*,", "")
-end
-local macs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
---- Added by `legacy = true`, for this host only: old devices.
-local legacy = {
-  kex = "diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1",
-  ciphers = "aes256-cbc,aes128-cbc,3des-cbc",
-  macs = "hmac-sha1",
 }
 
 --- What ssh.connect and ssh.host take. Lists may be strings with commas.
@@ -65,7 +50,7 @@ local legacy = {
 ---@field server_alive_count_max? integer default 3
 ---@field identity? string|string[]|false private key files; false: none
 ---@field identity_data? string a private key as text
----@field certificate? string file
+---@field certificate? string|string[] files
 ---@field passphrase? string|fun(key: string, try: integer): string?
 ---@field agent? boolean|string false: none; a string: its socket; default $SSH_AUTH_SOCK
 ---@field identities_only? boolean of the agent, only the keys that are in identity
@@ -101,11 +86,13 @@ local legacy = {
 ---@field window? integer bytes the server may send ahead on a channel; default 2 MiB
 ---@field max_write_buffer? integer bytes that may wait in the stdin of a process; default 16 MiB
 ---@field env? table<string, string> for every command
+---@field ssh_config? boolean|string false: no configuration of OpenSSH is read; a string: this file in place of the usual
+---@field ssh_options? string[] "Keyword=value" as ssh -o
 
 --- The same as options.check wants it.
 M.options = {
   user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
-  identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|function",
+  identity = "list|false", identity_data = "string", certificate = "list", passphrase = "string|function",
   identities_only = "boolean", agent = "boolean|string", password = "string|function", change_password = "function",
   keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",
   timeout = "seconds", timeouts = "table", tries = "count",
@@ -115,6 +102,7 @@ M.options = {
   via = "string|table|false", proxy_jump = "string", proxy_command = "string",
   max_startups = "count", max_opens = "count",
   max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
+  ssh_config = "boolean|string", ssh_options = "table",
 }
 
 for name, kinds in pairs(hostkeys.options) do M.options[name] = kinds end
@@ -169,16 +157,72 @@ function M.target(text, opts, level)
   check_values(opts, level)
   local name, user, port = M.parse_target(text, level)
   local all = options.merge(settings.defaults, settings.hosts[name], opts)
-  local target = {
+  user, port = user or all.user, port or all.port
+  return {
     name = name,
     hostname = all.hostname or name,
-    user = user or all.user or core.user().name or "root",
-    port = port or all.port or 22,
+    user = user or core.user().name or "root",
+    port = port or 22,
     opts = all,
+    said = { user = user, port = port, hostname = all.hostname, layers = { opts, settings.hosts[name] or {},
+      settings.defaults } },
   }
-  local tokens = { h = target.hostname, n = name, p = tostring(target.port), r = target.user }
-  route.choose(all, tokens, opts, settings.hosts[name], settings.defaults)
+end
+
+--- OpenSSH's configuration: the option, then SSHLUA_SSH_CONFIG, then the usual files. nil: none.
+local function config_file(all)
+  local file = all.ssh_config
+  if file == nil then file = os.getenv("SSHLUA_SSH_CONFIG") end
+  if file == false or (type(file) == "string" and file:lower() == "none") then return nil end
+  return file == nil and true or file
+end
+
+--- What ssh_config says of a host: connect options, and who and where.
+local function by_config(target)
+  local file = config_file(target.opts)
+  if not file and not target.opts.ssh_options then return {}, target.said end
+  local resolver, said = require("sshlua.ssh_config.resolver"), target.said
+  local config = resolver.resolve(target.name, {
+    file = type(file) == "string" and file or (not file and "none") or nil, options = target.opts.ssh_options,
+    user = said.user, port = said.port, hostname = said.hostname,
+  })
+  return require("sshlua.ssh_config.apply").options(config), config.values
+end
+
+--- Reads ssh_config for a target, once: its user, port and host name are final after that. Runs as a task.
+---@param target table as M.target makes it
+---@return table target
+function M.prepare(target)
+  if target.prepared then return target end
+  local ok, found, values = pcall(by_config, target)
+  if not ok then error(errors.wrap(found, { host = target.name, phase = "resolve" }), 0) end
+  if target.prepared then return target end -- another task was faster
+  local all = options.merge(found, target.opts)
+  if target.opts.certificate ~= nil then all.certificate_may_miss = nil end
+  all.timeouts = options.merge(found.timeouts, target.opts.timeouts)
+  target.hostname = values.hostname or target.name
+  target.user, target.port = values.user or target.user, values.port or target.port
+  local tokens = { h = target.hostname, n = target.name, p = tostring(target.port), r = target.user }
+  if found.proxy_command and found.proxy_command ~= "-" then
+    found.proxy_command = proxy.expand(found.proxy_command, tokens)
+  end
+  local layers = target.said.layers
+  route.choose(all, tokens, layers[1], layers[2], layers[3], found)
+  log.set_host_level(target.name, all.verbosity)
+  target.opts, target.prepared = all, true
   return target
+end
+
+local function make_target(text) return M.prepare(M.target(text)) end
+
+--- The way to a target, and everybody on it, prepared.
+local function prepare_way(target)
+  M.prepare(target)
+  local via = target.opts.via
+  for _, item in ipairs(type(via) == "table" and (via.target and { via } or via) or {}) do
+    if type(item) == "table" then prepare_way(item.target) end
+  end
+  return route.of(target, make_target)
 end
 
 --- Phases -----------------------------------------------------------------------------------------------------------
@@ -219,8 +263,31 @@ local function interleave(addresses)
   return out
 end
 
+--- The source address on an interface, of the same family.
+local function address_of_interface(name, family)
+  local fallback
+  for _, one in ipairs(core.interfaces() or {}) do
+    if one.name == name and one.family == family then
+      if not one.address:find("^fe80") then return one.address end
+      fallback = fallback or one.address
+    end
+  end
+  if fallback then return fallback end
+  errors.raise({ kind = "config", message = ("the interface %s has no IPv%d address"):format(name, family) })
+end
+
+--- The source address, if one is wanted. A name is looked up.
+local function source_of(opts, family)
+  if opts.bind_interface then return address_of_interface(opts.bind_interface, family) end
+  if not opts.bind or core.numeric_address(opts.bind) then return opts.bind end
+  return await(core.resolve, opts.bind, family)[1]
+end
+
 local function connect_one(target, address)
-  return await(core.tcp_connect, address, target.port, target.opts.bind and { bind = target.opts.bind } or nil)
+  local o = target.opts
+  return await(core.tcp_connect, address, target.port, {
+    bind = source_of(o, address:find(":", 1, true) and 6 or 4), tos = o.tos, keepalive = o.tcp_keepalive,
+  })
 end
 
 local function connect_any(target, addresses)
@@ -259,16 +326,27 @@ local function join(list, more)
   return more and list .. "," .. more or list
 end
 
+--- How RSA keys may sign; nil: in every way there is.
+local function rsa_signatures(o)
+  if o.legacy then return nil end
+  if not o.pubkey_algorithms then return "rsa-sha2-512,rsa-sha2-256" end
+  local list = {}
+  for _, name in ipairs(o.pubkey_algorithms) do
+    if name == "rsa-sha2-512" or name == "rsa-sha2-256" or name == "ssh-rsa" then list[#list + 1] = name end
+  end
+  return list[1] and table.concat(list, ",") or "rsa-sha2-512,rsa-sha2-256"
+end
+
 local function algorithms(target)
   local o = target.opts
   return {
-    kex = join(o.kex or kex, o.legacy and legacy.kex),
-    ciphers = join(o.ciphers or ciphers, o.legacy and legacy.ciphers),
-    macs = join(o.macs or macs, o.legacy and legacy.macs),
+    kex = join(o.kex or algorithm_lists.kex, o.legacy and legacy.kex),
+    ciphers = join(o.ciphers or algorithm_lists.ciphers, o.legacy and legacy.ciphers),
+    macs = join(o.macs or algorithm_lists.macs, o.legacy and legacy.macs),
     host_key = hostkeys.algorithms(target),
     compression = o.compression and "zlib@openssh.com,none" or "none",
-    sign = o.legacy and nil or "rsa-sha2-512,rsa-sha2-256",
-    trace = log.level >= 3 or nil,
+    sign = rsa_signatures(o),
+    trace = log.level_of(target.name) >= 3 or nil,
   }
 end
 
@@ -325,6 +403,7 @@ local function handshake(target, carrier, via)
         mac = agreed.mac_in, compression = agreed.compression,
       })
     end
+    rsa_size.check_host_key(target, s:host_key())
     phase(target, "hostkey", hostkeys.verify, target, s:host_key())
     phase(target, "auth", auth.authenticate, s, target)
   end)
@@ -388,7 +467,7 @@ local function open_once(target)
 end
 
 local function open_with_retries(target)
-  local way = route.of(target, M.target)
+  local way = prepare_way(target)
   local address = ("%s %d %s"):format(target.hostname, target.port, way.hop and way.hop.name or way.command or "")
   return pace.connect(address, target.opts, function() return open_once(target) end)
 end
@@ -410,13 +489,13 @@ end
 --- The one connection to a target that all share who go to it, or through it.
 ---@return sshlua.Session
 function M.shared(target)
-  route.of(target, M.target)
+  prepare_way(target)
   return pool.session(target, M.open)
 end
 
 --- Closes it; those who share it lose it, too.
 function M.close_shared(target)
-  if pcall(route.of, target, M.target) then pool.close(target) end
+  if pcall(prepare_way, target) then pool.close(target) end
 end
 
 return M

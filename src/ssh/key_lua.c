@@ -3,8 +3,6 @@
 #include "ssh/key_lua.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -311,19 +309,6 @@ static int l_agent_signature(lua_State *L) {
   return push_frame(L, rc, sig, sig_len, &err);
 }
 
-/* sha1_hex(text) -> 40 digits. For names that OpenSSH makes of it (%C), never for trust. */
-static int l_sha1_hex(lua_State *L) {
-  size_t len;
-  const char *text = luaL_checklstring(L, 1, &len);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  char hex[2 * EVP_MAX_MD_SIZE + 1];
-  unsigned n = 0;
-  if (EVP_Digest(text, len, digest, &n, EVP_sha1(), NULL) != 1) return luaL_error(L, "SHA-1 is not to be had");
-  for (unsigned i = 0; i < n; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-  lua_pushlstring(L, hex, 2 * (size_t)n);
-  return 1;
-}
-
 static const luaL_Reg key_methods[] = {{"sign", l_key_sign},       {"blob", l_key_blob},
                                        {"type", l_key_type},       {"comment", l_key_comment},
                                        {"is_slow", l_key_is_slow}, {NULL, NULL}};
@@ -337,7 +322,6 @@ static const luaL_Reg key_functions[] = {{"key_parse", l_key_parse},
                                          {"agent_frame", l_agent_frame},
                                          {"agent_identities", l_agent_identities},
                                          {"agent_signature", l_agent_signature},
-                                         {"sha1_hex", l_sha1_hex},
                                          {NULL, NULL}};
 
 void sl_key_open(lua_State *L) {

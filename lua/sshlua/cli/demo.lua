@@ -60,7 +60,8 @@ local function say(fmt, ...) io.stderr:write("demo: ", fmt:format(...), "\n") en
 --- The user's own key, agent and known_hosts are out of the game, for hosts that are not of the fleet, too.
 local function point_settings_at(fleet)
   local saved = { defaults = settings.defaults, hosts = settings.hosts }
-  settings.defaults = { identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false }
+  settings.defaults = { identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false,
+    ssh_config = false }
   settings.hosts = {}
   for _, host in ipairs(fleet.hosts) do settings.hosts[host.name] = fleet:options(host.name) end
   return function() settings.defaults, settings.hosts = saved.defaults, saved.hosts end

@@ -89,11 +89,6 @@ function core.agent_identities(payload) end
 ---@return sshlua.CoreError? err kind auth, name AGENT_PROTOCOL or AGENT_REFUSED
 function core.agent_signature(payload, data) end
 
---- SHA-1 in hexadecimal digits, for names that are made of it, never for trust.
----@param text string
----@return string
-function core.sha1_hex(text) end
-
 --- known_hosts ------------------------------------------------------------------------------------------------------
 
 --- The lines of known_hosts files. Fill it once, ask it often.

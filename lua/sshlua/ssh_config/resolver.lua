@@ -6,6 +6,7 @@ local canonical = require("sshlua.ssh_config.canonical")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expand = require("sshlua.ssh_config.expand")
+local jump = require("sshlua.ssh_config.jump")
 local keywords = require("sshlua.ssh_config.keywords")
 local options = require("sshlua.options")
 local reader = require("sshlua.ssh_config.reader")
@@ -19,6 +20,7 @@ local M = {}
 ---@field options? string[] "Keyword=value", as ssh -o: they win
 ---@field user? string
 ---@field port? integer
+---@field hostname? string
 ---@field command? string what will be run, for Match command
 
 M.options = { file = "string", options = "table", user = "string", port = "port", command = "string", set = "table" }
@@ -206,11 +208,10 @@ end
 --- Values that a command line or a script has set: they are there before any file is read. `steps` are functions of the
 --- state, in the order of a command line.
 local function preset(state, opts)
-  for name, value in pairs(opts.set or {}) do
-    state.values[name], state.origins[name] = value, { opts.origin or "option" }
-  end
-  for _, name in ipairs({ "user", "port" }) do
-    if opts[name] then state.values[name], state.origins[name] = opts[name], { opts.origin or "option" } end
+  for _, name in ipairs({ "user", "port", "hostname" }) do
+    local value = opts[name]
+    if name == "hostname" and value then value = value:gsub("%%", "%%%%") end
+    if value then state.values[name], state.origins[name] = value, { "option" } end
   end
   for _, text in ipairs(opts.options or {}) do reader.option(state, text) end
   for _, step in ipairs(opts.steps or {}) do step(state) end
@@ -237,6 +238,7 @@ function M.resolve(host, opts)
   check(state)
   local all = tokens.of({
     host = state.host, original = host, port = v.port, user = v.user, alias = v.hostkeyalias or host, me = state.me,
+    jump = v.proxyjump and jump.text(v.proxyjump),
   })
   expand_all(state, all)
   return { host = host, values = v, origins = state.origins, written = written, tokens = all }

@@ -5,14 +5,16 @@ local expand = require("sshlua.ssh_config.expand")
 
 local M = {}
 
+local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
+
 --- Tokens that hold for a connection.
----@param c table { host=, original=, port=, user=, alias=, me= }
+---@param c table { host=, original=, port=, user=, alias=, me=, jump= }
 ---@return table<string, string>
 function M.of(c)
   local this = core.hostname() or "localhost"
   local port = tostring(c.port)
   return {
-    C = core.sha1_hex(this .. c.host .. port .. c.user),
+    C = hex(core.digest("sha1", this .. c.host .. port .. c.user)), j = c.jump or "",
     L = this:match("^[^.]*"), l = this, d = c.me.home, h = c.host, k = c.alias, n = c.original, p = port, r = c.user,
     u = c.me.name, i = tostring(c.me.uid),
   }
