@@ -213,7 +213,12 @@ function M.prepare(target)
   return target
 end
 
-local function make_target(text) return M.prepare(M.target(text)) end
+--- Makes targets of names on the way to `owner`. A configuration in place of the usual one holds for them, too, as
+--- ssh hands -F on.
+local function target_maker(owner)
+  local file = owner.opts.ssh_config
+  return function(text) return M.prepare(M.target(text, file ~= nil and { ssh_config = file } or nil)) end
+end
 
 --- The way to a target, and everybody on it, prepared.
 local function prepare_way(target)
@@ -222,7 +227,7 @@ local function prepare_way(target)
   for _, item in ipairs(type(via) == "table" and (via.target and { via } or via) or {}) do
     if type(item) == "table" then prepare_way(item.target) end
   end
-  return route.of(target, make_target)
+  return route.of(target, target_maker(target))
 end
 
 --- Phases -----------------------------------------------------------------------------------------------------------

@@ -323,6 +323,7 @@ describe("asking on a terminal", function()
     ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""))
     local env = processes.environment("LUA_PATH=" .. package.path)
     env[#env + 1] = "LUA_CPATH=" .. package.cpath
+    env[#env + 1] = "SSHLUA_SSH_CONFIG=none"
     env[#env + 1] = "ASAN_OPTIONS=" .. (os.getenv "ASAN_OPTIONS" or "")
     local child = assert(core.spawn { args = { "script", "-qec", interpreter .. " " .. script, "/dev/null" },
       stdin = "pipe", stdout = "pipe", stderr = "null", env = env })

@@ -36,12 +36,22 @@ local is_on = function(value) return value ~= "false" end
 local no_agent = function(value, has_agent) return value:lower() ~= "none" and not has_agent end
 local always = function(value) return value:lower() ~= "none" end
 
+--- The spec that proves that a keyword is applied, where it is not spec/integration/ssh_config_spec.lua.
+local unit = "spec/unit/ssh_config_spec.lua"
+local proofs = {
+  checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
+  visualhostkey = "spec/integration/trust_spec.lua", casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
+  canonicaldomains = unit, canonicalizefallbacklocal = unit, canonicalizehostname = unit, canonicalizemaxdots = unit,
+  canonicalizepermittedcnames = unit, ignoreunknown = unit, tag = unit, host = unit, match = unit, include = unit,
+}
+
 ---@class sshlua.Keyword
 ---@field name string in lower case
 ---@field title string as the manual writes it
 ---@field kind string see kinds.lua
 ---@field status "applied"|"ignored"|"later"|"unsupported"|"structure"|"accepted"
 ---@field why? string
+---@field proof? string the spec that proves that it is applied
 ---@field default? any as the kind reads it
 ---@field refuse? fun(value: any, has_agent: boolean): boolean unsupported: is it an error?
 ---@field new? boolean younger than OpenSSH 9.2: printed by -G only where it is set
@@ -58,7 +68,7 @@ local rows = {
   { "BatchMode", "flag", "applied", default = false, why = "nothing is asked on the terminal" },
   { "CanonicalizeFallbackLocal", "flag", "applied", default = true },
   { "CanonicalizeHostname", "choice", "applied", default = "false", choices = truth { always = "always" } },
-  { "CheckHostIP", "flag", "ignored", default = false, why = "known_hosts is asked for names only" },
+  { "CheckHostIP", "flag", "applied", default = false },
   { "Compression", "choice", "applied", default = "no", choices = { yes = "yes", no = "no" },
     why = "zlib@openssh.com",
   },
@@ -71,8 +81,8 @@ local rows = {
   },
   { "ClearAllForwardings", "flag", "later", default = false, why = "waits for forwarding" },
   { "ExitOnForwardFailure", "flag", "later", default = false, why = "waits for forwarding" },
-  { "FingerprintHash", "choice", "ignored", default = "SHA256", choices = hashes,
-    why = "fingerprints are shown as SHA256",
+  { "FingerprintHash", "choice", "applied", default = "SHA256", choices = hashes,
+    why = "md5 or sha256; with others fingerprints stay SHA256",
   },
   { "ForwardX11", "flag", "later", default = false, why = "waits for forwarding" },
   { "ForwardX11Trusted", "flag", "later", default = true, why = "waits for forwarding" },
@@ -129,7 +139,7 @@ local rows = {
   { "VerifyHostKeyDNS", "choice", "ignored", default = "false", choices = truth { ask = "ask" },
     why = "the resolver cannot tell a signed answer from another",
   },
-  { "VisualHostKey", "flag", "later", default = false, why = "no pictures of keys are drawn" },
+  { "VisualHostKey", "flag", "applied", default = false },
   { "UpdateHostKeys", "choice", "ignored", choices = truth { ask = "ask" },
     why = "keys that a server announces later are not learnt",
   },
@@ -162,8 +172,8 @@ local rows = {
   { "IgnoreUnknown", "text", "applied" },
   { "KbdInteractiveDevices", "text", "ignored", why = "the server chooses" },
   { "KexAlgorithms", "algorithms", "applied", default = algorithms.kinds.kex.default, list = "kex" },
-  { "CASignatureAlgorithms", "algorithms", "later", default = algorithms.kinds.signature.default,
-    list = "signature", why = "host certificates are not accepted",
+  { "CASignatureAlgorithms", "algorithms", "applied", default = algorithms.kinds.signature.default,
+    list = "signature",
   },
   { "LocalCommand", "command", "later", why = "no command is run here after connecting" },
   { "RemoteCommand", "command", "later", why = "a script says what it runs; for shells" },
@@ -179,9 +189,9 @@ local rows = {
   { "PubkeyAcceptedAlgorithms", "algorithms", "applied", default = algorithms.kinds.key.default, list = "key",
     aliases = { "pubkeyacceptedkeytypes" },
   },
-  { "RevokedHostKeys", "text", "later", why = "no list of revoked keys is read" },
+  { "RevokedHostKeys", "text", "applied" },
   { "XAuthLocation", "text", "later", default = "/usr/bin/xauth", why = "waits for forwarding" },
-  { "KnownHostsCommand", "command", "later", why = "no command is asked for host keys" },
+  { "KnownHostsCommand", "command", "applied" },
   { "Tag", "text", "applied", new = true, why = "for Match tagged" },
   { "VersionAddendum", "text", "ignored", new = true, why = "the banner is ours" },
   { "RefuseConnection", "command", "unsupported", new = true, refuse = always,
@@ -250,6 +260,7 @@ for _, row in ipairs(rows) do
   local def = row
   def.title, def.kind, def.status = row[1], row[2], row[3]
   def.name = def.title:lower()
+  def.proof = def.status == "applied" and (proofs[def.name] or "spec/integration/ssh_config_spec.lua") or nil
   M.list[#M.list + 1] = def
   M.by_name[def.name] = def
   for _, alias in ipairs(def.aliases or {}) do M.by_name[alias] = def end
@@ -258,7 +269,8 @@ for name, why in pairs(accepted) do
   M.by_name[name] = { name = name, title = name, kind = "nothing", status = "accepted", why = why }
 end
 for _, title in ipairs({ "Host", "Match", "Include" }) do
-  M.by_name[title:lower()] = { name = title:lower(), title = title, kind = title:lower(), status = "structure" }
+  M.by_name[title:lower()] = { name = title:lower(), title = title, kind = title:lower(), status = "structure",
+    proof = unit }
 end
 
 M.kinds = special
