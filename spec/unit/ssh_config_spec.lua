@@ -183,10 +183,8 @@ describe("ssh_config", function()
     local specs = {}
     for _, def in pairs(keywords.by_name) do
       if def.proof then
-        specs[def.proof] = specs[def.proof] or assert(read(def.proof), def.proof)
-        local snake = def.title:gsub("(%l)(%u)", "%1_%2"):lower()
-        local found = specs[def.proof]:find(def.title, 1, true) or specs[def.proof]:find(snake, 1, true)
-        assert.truthy(found, def.proof .. " does not speak of " .. def.title)
+        specs[def.proof] = specs[def.proof] or assert(read(def.proof), def.proof):gsub("_", ""):lower()
+        assert.truthy(specs[def.proof]:find(def.name, 1, true), def.proof .. " does not speak of " .. def.title)
       end
     end
   end)

@@ -10,8 +10,6 @@ local function is_magic(part) return part:find("[*?%[]") ~= nil end
 
 local function unescape(part) return (part:gsub("\\(.)", "%1")) end
 
-local function escape(c) return c:find("%w") and c or "%" .. c end
-
 --- A bracket expression from `at` on as a Lua set and where it ends; nil: the bracket stands for itself.
 local function set(part, at)
   local negated, first = part:match("^%[([!^]?)()", at)
@@ -21,36 +19,58 @@ local function set(part, at)
   return "[" .. (negated ~= "" and "^" or "") .. body .. "]", close + 1
 end
 
---- A component of a path as a Lua pattern.
-local function to_pattern(part)
+--- A component of a path as a list: "*", "?", { set = Lua's }, or a character by its number.
+local function compile(part)
   local out, at = {}, 1
   while at <= #part do
-    local c = part:sub(at, at)
-    if c == "*" then
-      out[#out + 1] = ".*"
-    elseif c == "?" then
-      out[#out + 1] = "."
+    local c, after = part:sub(at, at), at + 1
+    if c == "*" or c == "?" then
+      if c == "?" or out[#out] ~= "*" then out[#out + 1] = c end
     elseif c == "[" then
-      local body, after = set(part, at)
-      out[#out + 1] = body or "%["
-      at = (after or at + 1) - 1
-    elseif c == "\\" and at < #part then
-      at = at + 1
-      out[#out + 1] = escape(part:sub(at, at))
+      local body, behind = set(part, at)
+      out[#out + 1] = body and { set = body } or c:byte()
+      after = behind or after
     else
-      out[#out + 1] = escape(c)
+      if c == "\\" and at < #part then at, after = at + 1, after + 1 end
+      out[#out + 1] = part:byte(at)
     end
-    at = at + 1
+    at = after
   end
-  return "^" .. table.concat(out) .. "$"
+  return out
+end
+
+local function fits(token, name, at)
+  if token == "?" then return true end
+  if type(token) == "table" then return name:find("^" .. token.set, at) ~= nil end
+  return token == name:byte(at)
+end
+
+--- One star is tried again at a time, so that no pattern takes for ever.
+local function match(name, tokens)
+  local n, t, star, mark = 1, 1, nil, nil
+  while n <= #name do
+    if tokens[t] == "*" then
+      star, mark = t, n
+      t = t + 1
+    elseif tokens[t] and fits(tokens[t], name, n) then
+      n, t = n + 1, t + 1
+    elseif star then
+      mark = mark + 1
+      n, t = mark, star + 1
+    else
+      return false
+    end
+  end
+  while tokens[t] == "*" do t = t + 1 end
+  return t > #tokens
 end
 
 local function matching(dir, part)
   local ok, entries = pcall(task.await, core.fs_readdir, dir == "" and "." or dir)
-  local names, pattern = {}, to_pattern(part)
+  local names, tokens = {}, compile(part)
   for _, entry in ipairs(ok and entries or {}) do
     local hidden = entry.name:sub(1, 1) == "." and part:sub(1, 1) ~= "."
-    if not hidden and entry.name:find(pattern) then names[#names + 1] = entry.name end
+    if not hidden and match(entry.name, tokens) then names[#names + 1] = entry.name end
   end
   table.sort(names)
   return names
