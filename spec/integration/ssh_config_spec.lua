@@ -177,7 +177,8 @@ describe("ssh_config", function()
 
   describe("decides what is agreed on:", function()
     it("KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, Compression", run.body(function()
-      local a = agreed "  KexAlgorithms ecdh-sha2-nistp384\n  Ciphers aes256-ctr\n  MACs hmac-sha2-512\n  HostKeyAlgorithms ssh-rsa,rsa-sha2-256\n  Compression yes"
+      local a = agreed("  KexAlgorithms ecdh-sha2-nistp384\n  Ciphers aes256-ctr\n  MACs hmac-sha2-512\n"
+        .. "  HostKeyAlgorithms ssh-rsa,rsa-sha2-256\n  Compression yes")
       assert.same({ "ecdh-sha2-nistp384", "aes256-ctr", "hmac-sha2-512", "rsa-sha2-256" }, { a.kex, a.cipher_in, a.mac_in, a.host_key })
       assert.truthy(a.compression:find "zlib")
     end))
@@ -288,7 +289,8 @@ data = c.getsockopt(0, 9, 200); print(data.hex(), flush=True)
     it("ServerAliveInterval and ServerAliveCountMax", run.body(function()
       local own = servers.fleet { hosts = { "s" } }
       local host = own:host "s"
-      local path = fresh(("Host *\n HostName %s\n Port %d\n User %s\n UserKnownHostsFile %s\n IdentityFile %s\n ServerAliveInterval 1\n ServerAliveCountMax 2\n")
+      local path = fresh(("Host *\n HostName %s\n Port %d\n User %s\n UserKnownHostsFile %s\n IdentityFile %s\n"
+        .. " ServerAliveInterval 1\n ServerAliveCountMax 2\n")
         :format(host.address, host.port, host.user, own.known_hosts, own.identity))
       local s = ssh.connect("s", { ssh_config = path, batch = true, agent = false })
       run.defer(s.close, s)

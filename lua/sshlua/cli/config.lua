@@ -25,7 +25,9 @@ function M.resolve(args, help)
     io.stdout:write(help)
     return nil
   end
-  if not o.host then errors.raise({ kind = "usage", message = "which host? (" .. help:match("usage: ([^\n]*)") .. ")" }) end
+  if not o.host then
+    errors.raise({ kind = "usage", message = ("which host? (%s)"):format(help:match("usage: ([^\n]*)")) })
+  end
   return resolver.resolve(o.host, { file = o.file, steps = o.steps, command = o.command, strict_command = true })
 end
 

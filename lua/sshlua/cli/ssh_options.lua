@@ -1,5 +1,5 @@
---- ssh(1)'s own command line, for what has its alphabet (`sshlua -G`, `config`, `explain`): options become settings that
---- are there before any file is read. Nothing is connected here.
+--- ssh(1)'s own command line, for what has its alphabet (`sshlua -G`, `config`, `explain`): options become settings
+--- that are there before any file is read. Nothing is connected here.
 
 local algorithms = require("sshlua.ssh_config.algorithms")
 local core = require("sshlua.core")

@@ -1,5 +1,5 @@
---- What the settings of ssh_config mean for a connection of ours: connect options. A setting that is refused is an error
---- with its file and line; one that changes nothing is said with -v.
+--- What the settings of ssh_config mean for a connection of ours: connect options. A setting that is refused is an
+--- error with its file and line; one that changes nothing is said with -v.
 
 local algorithm_lists = require("sshlua.algorithm_lists")
 local algorithms = require("sshlua.ssh_config.algorithms")
@@ -31,7 +31,7 @@ local function set_value(config, name)
   if config.origins[name] then return config.values[name] end
 end
 
---- Identities -----------------------------------------------------------------------------------------------------------
+--- Identities ---------------------------------------------------------------------------------------------------------
 
 local function path_of(config, name, text)
   local path, message = expand.tilde(text)
@@ -69,7 +69,7 @@ local function identities(config, out)
   out.agent = agent_of(config)
 end
 
---- Authentication -------------------------------------------------------------------------------------------------------
+--- Authentication -----------------------------------------------------------------------------------------------------
 
 local our_methods = {
   publickey = "pubkeyauthentication", ["keyboard-interactive"] = "kbdinteractiveauthentication",
@@ -111,7 +111,7 @@ local function authentication(config, out)
   out.required_rsa_size = config.values.requiredrsasize
 end
 
---- Algorithms -----------------------------------------------------------------------------------------------------------
+--- Algorithms ---------------------------------------------------------------------------------------------------------
 
 local lists = {
   { "kexalgorithms", "kex", "kex", algorithm_lists.kex }, { "ciphers", "cipher", "ciphers", algorithm_lists.ciphers },
@@ -169,7 +169,7 @@ function M.offers(config)
   return out
 end
 
---- Trust ----------------------------------------------------------------------------------------------------------------
+--- Trust --------------------------------------------------------------------------------------------------------------
 
 local strictness = { ["true"] = "yes", ["false"] = "no", ["accept-new"] = "accept-new" } -- ask: as without
 
@@ -197,7 +197,7 @@ local function trust(config, out)
   if update and update ~= "false" then out.update_host_keys = update end
 end
 
---- The way there --------------------------------------------------------------------------------------------------------
+--- The way there ------------------------------------------------------------------------------------------------------
 
 local families = { inet = 4, inet6 = 6 }
 
@@ -224,7 +224,7 @@ local function way(config, out)
   end
 end
 
---- What commands get ----------------------------------------------------------------------------------------------------
+--- What commands get --------------------------------------------------------------------------------------------------
 
 local function environment(config, out)
   local list, names = {}, config.values.sendenv or {}
@@ -246,7 +246,7 @@ end
 
 local verbosity = { VERBOSE = 1, DEBUG = 1, DEBUG2 = 2, DEBUG3 = 3 }
 
---- Refusing, and saying -------------------------------------------------------------------------------------------------
+--- Refusing, and saying -----------------------------------------------------------------------------------------------
 
 local function refuse(config, has_agent)
   for _, def in ipairs(keywords.list) do

@@ -1,4 +1,5 @@
---- Names of files by pattern, as glob(7): "*", "?", "[a-z]", "\" before a character; sorted. Reads directories as a task.
+--- Names of files by pattern, as glob(7): "*", "?", "[a-z]", "\" before a character; sorted. Reads directories as a
+--- task.
 
 local core = require("sshlua.core")
 local expand = require("sshlua.ssh_config.expand")

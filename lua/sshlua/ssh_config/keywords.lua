@@ -40,7 +40,8 @@ local always = function(value) return value:lower() ~= "none" end
 local unit = "spec/unit/ssh_config_spec.lua"
 local proofs = {
   checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
-  visualhostkey = "spec/integration/trust_spec.lua", casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
+  visualhostkey = "spec/integration/trust_spec.lua",
+  casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
   canonicaldomains = unit, canonicalizefallbacklocal = unit, canonicalizehostname = unit, canonicalizemaxdots = unit,
   canonicalizepermittedcnames = unit, ignoreunknown = unit, tag = unit, host = unit, match = unit, include = unit,
 }

@@ -50,7 +50,7 @@ local function read_files(state, opts)
   reader.file(state, paths.system or "/etc/ssh/ssh_config", { source = sources.system })
 end
 
---- The end of it -------------------------------------------------------------------------------------------------------
+--- The end of it ------------------------------------------------------------------------------------------------------
 
 --- "none" takes these away.
 local clear_on_none = {

@@ -4,7 +4,9 @@ local keywords = require("sshlua.ssh_config.keywords")
 
 local M = {}
 
-local words = { applied = "applied", structure = "applied", ignored = "ignored", later = "not yet", unsupported = "error" }
+local words = {
+  applied = "applied", structure = "applied", ignored = "ignored", later = "not yet", unsupported = "error",
+}
 
 local function aliases(def)
   local list = {}
