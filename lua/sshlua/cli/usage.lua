@@ -41,6 +41,7 @@ a closed output cancel the script, and its clean-ups run; a second ^C or SIGTERM
 
 environment:
   LUA_PATH, LUA_CPATH, LUA_INIT (and those with _5_4) as in lua(1); LUA_INIT is not for commands
+  SSHLUA_SSH_CONFIG  in place of ~/.ssh/config and /etc/ssh/ssh_config: a file, or none
   XDG_STATE_HOME     where sshlua/history of the interactive mode is; default ~/.local/state
 ]==]
 
