@@ -1,4 +1,5 @@
-/* What this machine knows of its network without asking anybody: addresses as numbers, its own interfaces. */
+/* What this machine knows of its network without asking anybody: addresses as numbers, its own
+ * interfaces. */
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +25,9 @@ static int l_numeric_address(lua_State *L) {
     lua_pushnil(L);
     return 1;
   }
-  bool good = res && !res->ai_next &&
-              getnameinfo(res->ai_addr, res->ai_addrlen, shown, sizeof shown, NULL, 0, NI_NUMERICHOST) == 0;
+  bool good =
+      res && !res->ai_next &&
+      getnameinfo(res->ai_addr, res->ai_addrlen, shown, sizeof shown, NULL, 0, NI_NUMERICHOST) == 0;
   freeaddrinfo(res);
   if (good)
     lua_pushstring(L, shown);
@@ -75,4 +77,6 @@ static int l_interfaces(lua_State *L) {
 static const luaL_Reg net_functions[] = {
     {"numeric_address", l_numeric_address}, {"interfaces", l_interfaces}, {NULL, NULL}};
 
-void sl_net_open(lua_State *L) { luaL_setfuncs(L, net_functions, 0); }
+void sl_net_open(lua_State *L) {
+  luaL_setfuncs(L, net_functions, 0);
+}
