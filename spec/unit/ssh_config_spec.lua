@@ -110,6 +110,12 @@ describe("ssh_config", function()
     wrong("Include " .. open .. "\n", "others may write it")
   end))
 
+  it("lets the first of ProxyJump and ProxyCommand win, but not ProxyJump none", run.body(function()
+    assert.equal("nc", resolve "ProxyJump none\nProxyCommand nc\n".values.proxycommand)
+    assert.is_nil(resolve "ProxyJump a\nProxyCommand nc\n".values.proxycommand)
+    assert.is_nil(resolve "ProxyCommand nc\nProxyJump a\n".values.proxyjump)
+  end))
+
   it("obeys IgnoreUnknown from where it stands", run.body(function()
     assert.equal(9, port "IgnoreUnknown my*\nMyOption x\nPort 9\n")
     assert.equal(2, #wrong("MyOption x\nIgnoreUnknown my*\nMyOption y\nOther z\n", "config:1: myoption: unknown keyword").problems)

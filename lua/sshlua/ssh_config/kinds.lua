@@ -336,7 +336,7 @@ kind("jump", {
 kind("proxy_command", {
   read = M.command.read,
   store = function(values, name, value, active)
-    if values.proxyjump ~= nil then return false end
+    if values.proxyjump ~= nil and values.proxyjump.last then return false end
     return first_wins(values, name, value, active)
   end,
 })
