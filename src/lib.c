@@ -86,6 +86,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_loop_open(L);
   sl_timer_open(L);
   sl_dns_open(L);
+  sl_net_open(L);
   sl_socket_open(L);
   sl_proc_open(L);
   sl_tty_open(L);

@@ -8,6 +8,7 @@ local errors = require("sshlua.errors")
 local identities = require("sshlua.identities")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local rsa_size = require("sshlua.rsa_size")
 local secret = require("sshlua.secret")
 local task = require("sshlua.task.core")
 
@@ -99,13 +100,47 @@ local function sign_with(self, id, blob)
   return result
 end
 
+--- Which signature algorithms a kind of key is for.
+local rsa_names = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" }
+local CERT = "-cert-v01@openssh.com"
+
+local function is_accepted(opts, key_type)
+  if not opts.pubkey_algorithms then return true end
+  local names = { key_type }
+  if key_type == "ssh-rsa" then names = rsa_names end
+  if key_type == "ssh-rsa" .. CERT then names = { rsa_names[1] .. CERT, rsa_names[2] .. CERT, rsa_names[3] .. CERT } end
+  for _, name in ipairs(names) do
+    for _, accepted in ipairs(opts.pubkey_algorithms) do
+      if name == accepted then return true end
+    end
+  end
+  return false
+end
+
+--- What of an identity may be offered: its certificate, itself.
+local function blobs_of(self, id)
+  local opts, out = self.target.opts, {}
+  local short = rsa_size.problem(id.blob, opts)
+  if short then
+    note(self, id.label, short)
+    return out
+  end
+  local refused
+  for _, blob in ipairs(id.certificate and { id.certificate, id.blob } or { id.blob }) do
+    local key_type = core.key_type(blob) or blob:match("^....(.-)%z") or ""
+    if is_accepted(opts, key_type) then out[#out + 1] = blob else refused = key_type end
+  end
+  if not out[1] then note(self, id.label, refused .. " is not among PubkeyAcceptedAlgorithms") end
+  return out
+end
+
 local function publickey(self)
   if not self.identities then
     self.identities = identities.collect(self.target.opts, function(label, why) note(self, label, why) end)
   end
   while #self.identities > 0 and allows(self, "publickey") do
     local id = table.remove(self.identities, 1)
-    for _, blob in ipairs({ id.certificate or id.blob, id.certificate and id.blob }) do
+    for _, blob in ipairs(blobs_of(self, id)) do
       if blob then
         local outcome = attempt(self, "publickey", id.label, function() return sign_with(self, id, blob) end)
         if outcome ~= "failed" then return outcome end
@@ -158,9 +193,11 @@ local function password_once(self, password)
   return what
 end
 
+local function prompts_of(self) return self.target.opts.password_prompts or PASSWORD_PROMPTS end
+
 local function password(self)
   local prompt = ("%s@%s's password: "):format(self.target.user, self.target.name)
-  while self.password_tries < PASSWORD_PROMPTS and allows(self, "password") do
+  while self.password_tries < prompts_of(self) and allows(self, "password") do
     self.password_tries = self.password_tries + 1
     local given = password_for(self, prompt, self.password_tries)
     if not given then break end
@@ -236,8 +273,8 @@ end
 local function keyboard_interactive(self)
   local opts = self.target.opts
   if opts.keyboard_interactive == nil and opts.password == nil and not can_ask(self) then return "failed" end
-  local tries = type(opts.keyboard_interactive) == "function" and PASSWORD_PROMPTS or 1
-  if opts.keyboard_interactive == nil and opts.password == nil then tries = PASSWORD_PROMPTS end
+  local tries = type(opts.keyboard_interactive) == "function" and prompts_of(self) or 1
+  if opts.keyboard_interactive == nil and opts.password == nil then tries = prompts_of(self) end
   while self.kbdint_tries < tries and allows(self, "keyboard-interactive") do
     self.kbdint_tries = self.kbdint_tries + 1
     local outcome = attempt(self, "keyboard-interactive", "keyboard-interactive", function()

@@ -2,6 +2,7 @@
 --- phase
 --- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
+local algorithm_lists = require("sshlua.algorithm_lists")
 local auth = require("sshlua.auth")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
@@ -12,182 +13,22 @@ local options = require("sshlua.options")
 local pace = require("sshlua.pace")
 local pool = require("sshlua.pool")
 local proxy = require("sshlua.proxy")
-local route = require("sshlua.route")
+local rsa_size = require("sshlua.rsa_size")
 local scope = require("sshlua.task.scope")
 local session = require("sshlua.session")
-local settings = require("sshlua.settings")
+local target_of = require("sshlua.target")
 local task = require("sshlua.task.core")
 local tunnel = require("sshlua.tunnel")
 
-local M = {}
+local M = { options = target_of.options, target = target_of.new }
 
 local await = task.await
-
---- Seconds per phase. `timeouts = { connect = 3 }` changes one; none can be switched off.
-local phase_limits = {
-  resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10,
-}
-
---- Strong algorithms only, in our order: AES-GCM is the cheapest on both sides.
-local kex = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
-  .. "diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,diffie-hellman-group-exchange-sha256,"
-  .. "diffie-hellman-group14-sha256"
-local ciphers = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-  .. "aes256-ctr,aes192-ctr,aes128-ctr"
-if not core.about().ciphers:find("chacha20", 1, true) then
-  -- libssh2's own takes a wrong tag of ChaCha20-Poly1305 for a packet: offered only where ours stands in its place.
-  ciphers = ciphers:gsub("chacha20[^,]*,", "")
-end
-local macs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
---- Added by `legacy = true`, for this host only: old devices.
-local legacy = {
-  kex = "diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1",
-  ciphers = "aes256-cbc,aes128-cbc,3des-cbc",
-  macs = "hmac-sha1",
-}
-
---- What ssh.connect and ssh.host take. Lists may be strings with commas.
----@class sshlua.ConnectOptions
----@field user? string default: the local user
----@field port? integer default 22
----@field hostname? string where to connect, if not to the name
----@field family? 4|6
----@field bind? string numeric source address
----@field via? string|sshlua.Host|(string|sshlua.Host)[]|false through these hosts, the nearest first; false: directly
----@field proxy_jump? string the same as ssh_config says it: "a,b", "none"
----@field proxy_command? string a shell command that carries the connection; %h, %n, %p, %r
----@field max_startups? integer connections being made at once to one address; default 6
----@field max_opens? integer connections being made at once through this host; default 32
----@field timeout? number seconds for connecting, all in all
----@field timeouts? table<string, number> seconds by phase: resolve, connect, greeting, handshake, hostkey, ...
----@field tries? integer attempts, when a retry may help; default 3
----@field server_alive_interval? number seconds, default 15; 0: off
----@field server_alive_count_max? integer default 3
----@field identity? string|string[]|false private key files; false: none
----@field identity_data? string a private key as text
----@field certificate? string file
----@field passphrase? string|sshlua.Secret|fun(key: string, try: integer): string?
----@field agent? boolean|string false: none; a string: its socket; default $SSH_AUTH_SOCK
----@field identities_only? boolean of the agent, only the keys that are in identity
----@field password? string|sshlua.Secret|fun(prompt: string, try: integer): string?
----@field change_password? fun(text: string): string? a new password, when the server insists
----@field keyboard_interactive? table|fun(prompts: sshlua.core.Prompts, try: integer): string[]?
----@field methods? string|string[] default publickey, keyboard-interactive, password
----@field batch? boolean never ask on the terminal
----@field banner? fun(text: string)
----@field known_hosts? string|string[] files; the first is written to; "none": no file
----@field strict_host_key_checking? "yes"|"ask"|"accept-new"|"no"|"off" what happens to unknown keys
----@field hash_known_hosts? boolean new lines are hashed
----@field host_key_alias? string the name to look up in known_hosts
----@field host_key_lock? string lock file of host keys: only what is in it passes, nothing is learnt
----@field known_hosts_command? string|string[]|false prints known_hosts lines; absolute path, tokens as in ssh_config(5)
----@field revoked_host_keys? string|string[]|false files: public keys, or revocation lists of ssh-keygen -k
----@field ca_signature_algorithms? string|string[] how authorities may sign host certificates; default: no SHA-1
----@field check_host_ip? boolean the address must not be known with another key
----@field visual_host_key? boolean show random art
----@field fingerprint_hash? "sha256"|"md5" of what is shown
----@field update_host_keys? boolean|string not supported: said in an event
----@field no_host_authentication_for_localhost? boolean no check on loopback addresses
----@field fingerprints? string|string[] accepted in place of known_hosts, "SHA256:..."
----@field verify_host_key? fun(key: table): boolean true accepts, in place of known_hosts and fingerprints
----@field insecure_accept_any_host_key? boolean
----@field kex? string|string[] best first
----@field ciphers? string|string[]
----@field macs? string|string[]
----@field host_key_algorithms? string|string[]
----@field legacy? boolean old algorithms, too, for this host
----@field compression? boolean
----@field max_sessions? integer channels at once; default: learnt from refusals
----@field window? integer bytes the server may send ahead on a channel; default 2 MiB
----@field max_write_buffer? integer bytes that may wait in the stdin of a process; default 16 MiB
----@field env? table<string, string> for every command
-
---- The same as options.check wants it.
-M.options = {
-  user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
-  identity = "list|false", identity_data = "string", certificate = "string", passphrase = "string|secret|function",
-  identities_only = "boolean", agent = "boolean|string", password = "string|secret|function",
-  change_password = "function",
-  keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",
-  timeout = "seconds", timeouts = "table", tries = "count",
-  server_alive_interval = "seconds", server_alive_count_max = "count",
-  compression = "boolean", ciphers = "list", macs = "list", kex = "list",
-  legacy = "boolean", bind = "string", family = "number",
-  via = "string|table|false", proxy_jump = "string", proxy_command = "string",
-  max_startups = "count", max_opens = "count",
-  max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
-}
-
-for name, kinds in pairs(hostkeys.options) do M.options[name] = kinds end
-
-local function check_values(opts, level)
-  hostkeys.check_options(opts, level + 1)
-  if opts.family and opts.family ~= 4 and opts.family ~= 6 then
-    errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
-  end
-  if opts.window and (opts.window < 262144 or opts.window > 2 ^ 30) then
-    errors.usage(level + 1, "option 'window': 262144 to 1073741824 bytes expected, got %s", tostring(opts.window))
-  end
-  route.check(opts, level + 1)
-  for phase, seconds in pairs(opts.timeouts or {}) do
-    if not phase_limits[phase] then
-      errors.usage(level + 1, "option 'timeouts': unknown phase '%s'", tostring(phase))
-    end
-    if type(seconds) ~= "number" or not (seconds > 0) then
-      errors.usage(level + 1, "option 'timeouts': seconds expected for '%s'", phase)
-    end
-  end
-end
-
---- Splits "user@host:port", "[::1]:22", "::1".
----@return string host, string|nil user, integer|nil port
-function M.parse_target(text, level)
-  if type(text) ~= "string" then errors.usage(level + 1, "host name expected, got %s", type(text)) end
-  local user, rest = text:match("^(.-)@([^@]*)$")
-  rest = rest or text
-  local host, port = rest:match("^%[([^%]]+)%]:?(%d*)$")
-  if not host then
-    host, port = rest:match("^([^:]*):(%d+)$")
-    host = host or rest
-  end
-  if host == "" or host:find("[%s%c]") or host:sub(1, 1) == "-" then
-    errors.usage(level + 1, "not a host name: %q", errors.excerpt(text, 80))
-  end
-  if user and (user == "" or user:find("[%c]") or user:sub(1, 1) == "-") then
-    errors.usage(level + 1, "not a user name: %q", errors.excerpt(user, 80))
-  end
-  port = tonumber(port)
-  if port and (port < 1 or port > 65535) then errors.usage(level + 1, "not a port: %d", port) end
-  return host, user, port
-end
-
---- Who and where, with every setting resolved: what an open and the connection pool go by.
----@param text string [user@]name[:port]
----@param opts? table
----@param below? table what an inventory says of the host: weaker than SSHLUA_*, stronger than config.lua
-function M.target(text, opts, level, below)
-  level = (level or 1) + 1
-  opts = options.check(opts, M.options, level)
-  check_values(opts, level)
-  local name, user, port = M.parse_target(text, level)
-  local mine = require("sshlua.preferences").load(M.options)
-  local all = options.merge(mine.config, below, mine.environment, settings.defaults, settings.hosts[name], opts)
-  local target = {
-    name = name,
-    hostname = all.hostname or name,
-    user = user or all.user or core.user().name or "root",
-    port = port or all.port or 22,
-    opts = all,
-  }
-  local tokens = { h = target.hostname, n = name, p = tostring(target.port), r = target.user }
-  route.choose(all, tokens, opts, settings.hosts[name], settings.defaults, mine.environment, below, mine.config)
-  return target
-end
+local legacy = algorithm_lists.legacy
 
 --- Phases -----------------------------------------------------------------------------------------------------------
 
 local function limit_of(target, phase)
-  return target.opts.timeouts and target.opts.timeouts[phase] or phase_limits[phase]
+  return target.opts.timeouts and target.opts.timeouts[phase] or target_of.phase_limits[phase]
 end
 
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
@@ -209,16 +50,27 @@ local function join(list, more)
   return more and list .. "," .. more or list
 end
 
+--- How RSA keys may sign; nil: in every way there is.
+local function rsa_signatures(o)
+  if o.legacy then return nil end
+  if not o.pubkey_algorithms then return "rsa-sha2-512,rsa-sha2-256" end
+  local list = {}
+  for _, name in ipairs(o.pubkey_algorithms) do
+    if name == "rsa-sha2-512" or name == "rsa-sha2-256" or name == "ssh-rsa" then list[#list + 1] = name end
+  end
+  return list[1] and table.concat(list, ",") or "rsa-sha2-512,rsa-sha2-256"
+end
+
 local function algorithms(target)
   local o = target.opts
   return {
-    kex = join(o.kex or kex, o.legacy and legacy.kex),
-    ciphers = join(o.ciphers or ciphers, o.legacy and legacy.ciphers),
-    macs = join(o.macs or macs, o.legacy and legacy.macs),
+    kex = join(o.kex or algorithm_lists.kex, o.legacy and legacy.kex),
+    ciphers = join(o.ciphers or algorithm_lists.ciphers, o.legacy and legacy.ciphers),
+    macs = join(o.macs or algorithm_lists.macs, o.legacy and legacy.macs),
     host_key = hostkeys.algorithms(target),
     compression = o.compression and "zlib@openssh.com,none" or "none",
-    sign = o.legacy and nil or "rsa-sha2-512,rsa-sha2-256",
-    trace = log.level >= 3 or nil,
+    sign = rsa_signatures(o),
+    trace = log.level_of(target.name) >= 3 or nil,
   }
 end
 
@@ -279,6 +131,7 @@ local function handshake(target, carrier, via)
         mac = agreed.mac_in, compression = agreed.compression,
       })
     end
+    rsa_size.check_host_key(target, s:host_key())
     phase(target, "hostkey", hostkeys.verify, target, s:host_key())
     phase(target, "auth", auth.authenticate, s, target)
   end)
@@ -345,7 +198,7 @@ local function open_once(target)
 end
 
 local function open_with_retries(target)
-  local way = route.of(target, M.target)
+  local way = target_of.prepare_way(target)
   local address = ("%s %d %s"):format(target.hostname, target.port, way.hop and way.hop.name or way.command or "")
   return pace.connect(address, target.opts, function() return open_once(target) end)
 end
@@ -367,13 +220,13 @@ end
 --- The one connection to a target that all share who go to it, or through it.
 ---@return sshlua.Session
 function M.shared(target)
-  route.of(target, M.target)
+  target_of.prepare_way(target)
   return pool.session(target, M.open)
 end
 
 --- Closes it; those who share it lose it, too.
 function M.close_shared(target)
-  if pcall(route.of, target, M.target) then pool.close(target) end
+  if pcall(target_of.prepare_way, target) then pool.close(target) end
 end
 
 return M

@@ -27,12 +27,35 @@ local function interleave(addresses)
   return out
 end
 
+--- The source address on an interface, of the same family.
+local function address_of_interface(name, family)
+  local fallback
+  for _, one in ipairs(core.interfaces() or {}) do
+    if one.name == name and one.family == family then
+      if not one.address:find("^fe80") then return one.address end
+      fallback = fallback or one.address
+    end
+  end
+  if fallback then return fallback end
+  errors.raise({ kind = "config", message = ("the interface %s has no IPv%d address"):format(name, family) })
+end
+
+--- The source address, if one is wanted. A name is looked up.
+local function source_of(opts, family)
+  if opts.bind_interface then return address_of_interface(opts.bind_interface, family) end
+  if not opts.bind or core.numeric_address(opts.bind) then return opts.bind end
+  return await(core.resolve, opts.bind, family)[1]
+end
+
 local function connect_one(target, address)
-  return await(core.tcp_connect, address, target.port, target.opts.bind and { bind = target.opts.bind } or nil)
+  local o = target.opts
+  return await(core.tcp_connect, address, target.port, {
+    bind = source_of(o, address:find(":", 1, true) and 6 or 4), tos = o.tos, keepalive = o.tcp_keepalive,
+  })
 end
 
 --- Connects to one of the addresses and says to which.
----@param target table its port and its option bind are used
+---@param target table its port and its options about sockets are used
 ---@param addresses string[] numeric, as the resolver orders them
 ---@return sshlua.core.Socket, string address
 function M.connect(target, addresses)

@@ -21,7 +21,15 @@ local M = {}
 ---@field port integer
 ---@field vars table variables of the inventory
 local Host = {}
-local host_mt = { __index = Host, __name = "sshlua.Host" }
+local host_mt = { __name = "sshlua.Host" }
+
+--- Who and where is final after the first connect: ssh_config may say more.
+local of_target = { user = true, port = true, hostname = true }
+
+function host_mt.__index(self, name)
+  if of_target[name] then return rawget(self, "target")[name] end
+  return Host[name]
+end
 
 function host_mt:__tostring() return self.name end
 
@@ -33,7 +41,7 @@ function host_mt:__tostring() return self.name end
 function M.new(text, opts, level, below)
   local target = connect.target(text, opts, (level or 1) + 1, below)
   return setmetatable({
-    name = target.name, user = target.user, port = target.port, hostname = target.hostname, target = target,
+    name = target.name, target = target,
     vars = {}, defaults = {},
   }, host_mt)
 end

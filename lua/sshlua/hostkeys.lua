@@ -87,7 +87,9 @@ function M.algorithms(target)
   say_what_is_ignored(target)
   local opts = target.opts
   local order, seen = {}, {}
+  local allowed = opts.host_key_allowed and "," .. table.concat(opts.host_key_allowed, ",") .. ","
   local function add(name)
+    if allowed and not allowed:find("," .. name .. ",", 1, true) then return end
     if not seen[name] and (reads_certificates() or not name:find(CERT, 1, true)) then
       seen[name] = true
       order[#order + 1] = name
@@ -105,6 +107,9 @@ function M.algorithms(target)
   end
   for _, algorithm in ipairs(known_order(known:types(name, port))) do add(algorithm) end
   for _, algorithm in ipairs(default_order) do add(algorithm) end
+  for _, algorithm in ipairs(opts.host_key_allowed or {}) do
+    if not algorithm:find(CERT, 1, true) then add(algorithm) end
+  end
   if opts.legacy then add("ssh-rsa") end
   return table.concat(order, ",")
 end

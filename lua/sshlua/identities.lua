@@ -125,19 +125,29 @@ local function from_text(text, label, path, opts)
   return { label = label, key = load, blob = public_half(path, text, load) }
 end
 
-local function with_certificate(identity, path, explicit)
-  local text, message = read_file(path)
-  if not text then
-    if explicit then errors.raise({ kind = "auth", message = message }) end
-    return identity
+--- The first certificate that is made for the key. `strict`: there must be one.
+local function with_certificate(identity, paths, strict)
+  local failure
+  for _, path in ipairs(paths) do
+    local text, message = read_file(path)
+    local blob, err
+    if text then blob, err = core.certificate_parse(text, identity.blob) end
+    if blob then
+      identity.certificate = blob
+      return identity
+    end
+    failure = failure or (text and key_error(path, err) or errors.new({ kind = "auth", message = message }))
   end
-  local blob, type_or_err = core.certificate_parse(text, identity.blob)
-  if not blob then
-    if explicit then error(key_error(path, type_or_err), 0) end
-    return identity
-  end
-  identity.certificate = blob
+  if strict then error(failure, 0) end
   return identity
+end
+
+--- The files that certificates are looked for in. Those of ssh_config need not be there, as in ssh.
+local function certificates_of(opts, path)
+  if opts.certificate == nil then return { path .. "-cert.pub" }, false end
+  local out = {}
+  for i, file in ipairs(options.list(opts.certificate)) do out[i] = expand_home(file) end
+  return out, not opts.certificate_may_miss
 end
 
 local function stamp_of(path)
@@ -156,25 +166,28 @@ local function from_public(text, path)
 end
 
 local function load_file(path, opts, explicit)
-  local certificate = opts.certificate and expand_home(opts.certificate) or path .. "-cert.pub"
+  local certificates, strict = certificates_of(opts, path)
   -- What was learnt, a failure too, holds for the same files and the same passphrase only.
-  local stamp = table.concat({
-    stamp_of(path), certificate, stamp_of(certificate), tostring(opts.certificate ~= nil), tostring(explicit),
-    tostring(opts.batch), tostring(opts.passphrase),
-  }, "\0")
+  local stamps = {
+    stamp_of(path), stamp_of(path .. ".pub"), tostring(strict), tostring(explicit), tostring(opts.batch),
+    tostring(opts.passphrase),
+  }
+  for _, file in ipairs(certificates) do stamps[#stamps + 1] = file .. stamp_of(file) end
+  local stamp = table.concat(stamps, "\0")
   local known = files[path]
   if known and known.stamp == stamp then return known.identity() end
   local identity = once(function()
     local text, message = read_file(path)
-    local public = explicit and from_public(text or read_file(path .. ".pub"), path)
-    if public then return with_certificate(public, certificate, opts.certificate ~= nil) end
-    if not text then
+    local self = explicit and from_public(text or read_file(path .. ".pub"), path)
+    if not self and not text then
       if explicit then errors.raise({ kind = "auth", name = "ENOENT", message = message }) end
       return false
     end
-    check_mode(path)
-    local self = from_text(text, path, path, opts)
-    return with_certificate(self, certificate, opts.certificate ~= nil)
+    if not self then
+      check_mode(path)
+      self = from_text(text, path, path, opts)
+    end
+    return with_certificate(self, certificates, strict)
   end)
   files[path] = { stamp = stamp, identity = identity }
   return identity()
@@ -239,6 +252,10 @@ function M.collect(opts, note)
     in_agent[id.blob] = true
     if configured[id.blob] then
       id.certificate = configured[id.blob].certificate
+    elseif opts.certificate ~= nil then
+      with_certificate(id, certificates_of(opts, ""), false)
+    end
+    if configured[id.blob] then
       order[#order + 1] = id
     end
   end

@@ -90,5 +90,6 @@ function M.log(fn) return require("sshlua.log").listen(fn) end
 return setmetatable(M, {
   __index = function(_, name)
     if name == "json" then return require("sshlua.json") end
+    if name == "config" then return require("sshlua.ssh_config") end
   end,
 })

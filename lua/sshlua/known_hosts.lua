@@ -139,7 +139,7 @@ end
 --- Writes a key down. Another process may hold the lock; ours must not block the loop for it. What cannot be written
 --- is said, and the connection goes on, as in ssh: the next one will ask again.
 function M.learn(target, path, name, port, blob)
-  if not path then return end
+  if not path or target.opts.known_hosts_read_only then return end
   local hashed = target.opts.hash_known_hosts or false
   local ok, err
   for try = 1, 100 do

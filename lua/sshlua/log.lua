@@ -58,8 +58,22 @@ function M.listen(fn)
   end
 end
 
+local host_levels, highest = {}, 0 -- LogLevel of single hosts
+
+--- Events of one host are printed up to this level, whatever holds for the others.
+---@param host string
+---@param level integer|nil
+function M.set_host_level(host, level)
+  if not level and not host_levels[host] then return end
+  host_levels[host] = level
+  highest = math.max(highest, level or 0)
+end
+
+--- What is printed of a host.
+function M.level_of(host) return math.max(M.level, host_levels[host] or 0) end
+
 --- True when somebody would hear an event of this level: spares making it.
-function M.wants(level) return level <= M.level or #sinks > 0 end
+function M.wants(level) return level <= M.level or level <= highest or #sinks > 0 end
 
 --- fields is made into the event; call it only when M.wants(level).
 function M.emit(level, host, what, fields)
@@ -68,7 +82,7 @@ function M.emit(level, host, what, fields)
     if type(value) == "string" then event[name] = core.mask(value) end
   end
   event.at, event.host, event.what, event.level = core.now() - start, host, what, level
-  if level <= M.level then write(event) end
+  if level <= M.level or level <= (host_levels[host] or 0) then write(event) end
   for _, sink in ipairs(sinks) do
     local ok, err = pcall(sink, event)
     if not ok then io.stderr:write("sshlua: ssh.log function failed: ", tostring(err), "\n") end

@@ -13,7 +13,8 @@ local identity_fields = {
   "identity", "identity_data", "certificate", "agent", "identities_only", "password", "keyboard_interactive",
   "passphrase", "methods", "known_hosts", "strict_host_key_checking", "host_key_alias", "fingerprints",
   "verify_host_key", "insecure_accept_any_host_key", "compression", "ciphers", "macs", "kex", "host_key_algorithms",
-  "legacy", "bind", "family", "max_sessions",
+  "legacy", "bind", "family", "max_sessions", "bind_interface", "tos", "pubkey_algorithms", "required_rsa_size",
+  "host_key_allowed", "host_key_lock", "known_hosts_command", "revoked_host_keys",
 }
 
 local function key_of(target)

@@ -37,6 +37,25 @@ local function set_environment(ch, env)
   return refused
 end
 
+--- Variables that ssh_config sends (SendEnv, SetEnv): what the server does not take is left out, as ssh does, and not
+--- asked for again on this connection.
+local function send_environment(session, ch, own)
+  local list = session.target and session.target.opts.sent_environment
+  if not list then return end
+  session.env_refused = session.env_refused or {}
+  for _, pair in ipairs(list) do
+    local name, value = pair[1], pair[2]
+    if not session.env_refused[name] and not (own and own[name]) then
+      local ok, err = pcall(await, ch.setenv, ch, name, value)
+      if not ok then
+        if not errors.is(err, "channel") then error(err, 0) end
+        session.env_refused[name] = true
+        if log.wants(2) then log.emit(2, session.name, "env.refused", { variable = name }) end
+      end
+    end
+  end
+end
+
 local function request_pty(ch, pty)
   if not pty then return end
   local p = type(pty) == "table" and pty or {}
@@ -47,10 +66,15 @@ end
 --- A channel that is ready for the command, and the command's text.
 local function prepare(session, cmd, opts)
   local ch = session:_open_channel()
-  if not opts.env and not opts.pty then return ch, command.wrap(command.text(cmd, 4), opts.cwd) end
+  local pty = opts.pty
+  if pty == nil then pty = session.target and session.target.opts.pty end
+  if not opts.env and not pty and not (session.target and session.target.opts.sent_environment) then
+    return ch, command.wrap(command.text(cmd, 4), opts.cwd)
+  end
   local ok, refused = pcall(function()
+    send_environment(session, ch, opts.env)
     local refused = set_environment(ch, opts.env)
-    request_pty(ch, opts.pty)
+    request_pty(ch, pty)
     return refused
   end)
   if ok then return ch, command.wrap(command.text(cmd, 4), opts.cwd, refused) end
@@ -71,6 +95,7 @@ end
 local function launch(session, env, pty, line)
   local ch = session:_open_channel()
   local ok, err = pcall(function()
+    send_environment(session, ch, env)
     local refused = set_environment(ch, env)
     request_pty(ch, pty)
     await(ch.exec, ch, line(refused))

@@ -389,6 +389,7 @@ describe("asking on a terminal", function()
     if #processes.run { "sh", "-c", "command -v script" } == 0 then run.skip "there is no script(1)" end
     local env = processes.environment("LUA_PATH=" .. package.path)
     env[#env + 1] = "LUA_CPATH=" .. package.cpath
+    env[#env + 1] = "SSHLUA_SSH_CONFIG=none"
     env[#env + 1] = "ASAN_OPTIONS=" .. (os.getenv "ASAN_OPTIONS" or "")
     local child = assert(core.spawn { args = { "script", "-qec", interpreter .. " " .. known(script), "/dev/null" },
       stdin = "pipe", stdout = "pipe", stderr = "null", env = env })

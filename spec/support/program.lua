@@ -62,6 +62,7 @@ local function environment(set)
       table.insert(args, 3, name)
     end
   end
+  if not (set and set.SSHLUA_SSH_CONFIG ~= nil) then args[#args + 1] = "SSHLUA_SSH_CONFIG=none" end
   for name, value in pairs(set or {}) do
     if value then args[#args + 1] = name .. "=" .. value end
   end

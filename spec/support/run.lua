@@ -6,6 +6,9 @@ local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local task = require "sshlua.task"
 
+-- No spec depends on the machine's OpenSSH configuration; those about it name their own.
+require("sshlua.settings").defaults.ssh_config = false
+
 local M = {}
 
 local deferred

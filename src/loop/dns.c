@@ -1,5 +1,5 @@
 /* resolve(host, family, done): done(nil, {addresses}) in the order of RFC 6724. Numeric addresses are answered
-   without the thread pool. family: 0 any, 4, 6. */
+   without the thread pool. family: 0 any, 4, 6. resolve_canonical: the same, and the canonical name (CNAME). */
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@ typedef struct dns_op {
   sl_op op;
   uv_getaddrinfo_t req;
   struct addrinfo *result;
+  bool canonical;
   char host[256];
 } dns_op;
 
@@ -27,7 +28,9 @@ static int dns_push(sl_op *op, lua_State *L) {
     lua_pushstring(L, text);
     lua_rawseti(L, -2, (int)++n);
   }
-  return 1;
+  if (!d->canonical) return 1;
+  lua_pushstring(L, d->result ? d->result->ai_canonname : NULL);
+  return 2;
 }
 
 static void dns_clean(sl_op *op) {
@@ -57,7 +60,7 @@ static void dns_done(uv_getaddrinfo_t *req, int status, struct addrinfo *res) {
   sl_op_unpin(&d->op);
 }
 
-static int l_resolve(lua_State *L) {
+static int start_resolve(lua_State *L, bool canonical) {
   size_t len;
   const char *host = luaL_checklstring(L, 1, &len);
   lua_Integer family = luaL_checkinteger(L, 2);
@@ -65,6 +68,7 @@ static int l_resolve(lua_State *L) {
   sl_loop *loop = sl_loop_get(L);
   dns_op *d = sl_op_new(loop, &dns_kind, sizeof *d);
   if (!d) return luaL_error(L, "not enough memory");
+  d->canonical = canonical;
   sl_op_start(L, &d->op, 3, 0);
   struct addrinfo hints = {.ai_family = family == 4 ? AF_INET : family == 6 ? AF_INET6 : AF_UNSPEC,
                            .ai_socktype = SOCK_STREAM,
@@ -79,7 +83,7 @@ static int l_resolve(lua_State *L) {
     sl_op_finish(&d->op);
     return 1;
   }
-  hints.ai_flags = 0;
+  hints.ai_flags = canonical ? AI_CANONNAME : 0;
   d->req.data = d;
   sl_op_pin(&d->op);
   int rc = uv_getaddrinfo(&loop->uv, &d->req, dns_done, host, NULL, &hints);
@@ -91,6 +95,11 @@ static int l_resolve(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg dns_functions[] = {{"resolve", l_resolve}, {NULL, NULL}};
+static int l_resolve(lua_State *L) { return start_resolve(L, false); }
+
+static int l_resolve_canonical(lua_State *L) { return start_resolve(L, true); }
+
+static const luaL_Reg dns_functions[] = {
+    {"resolve", l_resolve}, {"resolve_canonical", l_resolve_canonical}, {NULL, NULL}};
 
 void sl_dns_open(lua_State *L) { luaL_setfuncs(L, dns_functions, 0); }

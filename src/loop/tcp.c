@@ -147,7 +147,20 @@ static int fd_bind(int fd, const char *ip) {
 typedef struct connect_options {
   const char *bind_ip;
   int sndbuf; /* 0: the kernel's own sizing */
+  int tos;    /* type of service (RFC 2474); -1: the kernel's */
+  bool keepalive;
 } connect_options;
+
+static void fd_options(int fd, const address *to, const connect_options *o) {
+  int one = 1;
+  if (o->sndbuf) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &o->sndbuf, sizeof o->sndbuf);
+  if (o->keepalive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  if (o->tos < 0) return;
+  if (to->u.sa.sa_family == AF_INET6)
+    setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &o->tos, sizeof o->tos);
+  else if (to->u.sa.sa_family == AF_INET)
+    setsockopt(fd, IPPROTO_IP, IP_TOS, &o->tos, sizeof o->tos);
+}
 
 static int start_connect(lua_State *L, const address *to, connect_options opts, int done_idx) {
   sl_loop *loop = sl_loop_get(L);
@@ -161,7 +174,7 @@ static int start_connect(lua_State *L, const address *to, connect_options opts, 
     return 1;
   }
   fd_tune(fd, to);
-  if (opts.sndbuf) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &opts.sndbuf, sizeof opts.sndbuf);
+  fd_options(fd, to, &opts);
   int rc = fd_bind(fd, opts.bind_ip);
   if (rc == 0 && connect(fd, &to->u.sa, to->len) < 0 && errno != EINPROGRESS) rc = -errno;
   c->watch = rc == 0 ? sl_watch_new(loop, fd) : NULL;
@@ -176,12 +189,14 @@ static int start_connect(lua_State *L, const address *to, connect_options opts, 
   return 1;
 }
 
-/* tcp_connect(ip, port, {bind = ip, sndbuf = bytes}|nil, done): done(nil, socket). */
+/* tcp_connect(ip, port, {bind = ip, sndbuf = bytes, tos = 0..255, keepalive = true}|nil, done): done(nil, socket). */
 static int l_tcp_connect(lua_State *L) {
   address to;
   check_numeric(L, 1, 2, &to);
   connect_options opts = {.bind_ip = sl_opt_string(L, 3, "bind", NULL),
-                          .sndbuf = (int)sl_opt_integer(L, 3, "sndbuf", 0)};
+                          .sndbuf = (int)sl_opt_integer(L, 3, "sndbuf", 0),
+                          .tos = (int)sl_opt_integer(L, 3, "tos", -1),
+                          .keepalive = sl_opt_boolean(L, 3, "keepalive", false)};
   sl_check_done(L, 4);
   return start_connect(L, &to, opts, 4);
 }
@@ -192,7 +207,7 @@ static int l_unix_connect(lua_State *L) {
   if (address_unix(luaL_checkstring(L, 1), &to) < 0)
     return luaL_argerror(L, 1, "path too long for a Unix socket");
   sl_check_done(L, 2);
-  return start_connect(L, &to, (connect_options){0}, 2);
+  return start_connect(L, &to, (connect_options){.tos = -1}, 2);
 }
 
 /* --- listen ------------------------------------------------------------------------------------------ */

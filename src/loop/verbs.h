@@ -6,6 +6,7 @@
 
 void sl_timer_open(lua_State *L);
 void sl_dns_open(lua_State *L);
+void sl_net_open(lua_State *L);
 void sl_socket_open(lua_State *L);
 void sl_proc_open(lua_State *L);
 void sl_tty_open(lua_State *L);

@@ -4,7 +4,9 @@
 local M = {}
 
 local modules = {
+  { "config", "sshlua.cli.config" },
   { "demo", "sshlua.cli.demo" },
+  { "explain", "sshlua.cli.explain" },
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },

@@ -61,7 +61,9 @@ local function say(fmt, ...) io.stderr:write("demo: ", fmt:format(...), "\n") en
 local function point_settings_at(fleet)
   local saved = { defaults = settings.defaults, hosts = settings.hosts }
   settings.only_mine = true
-  settings.defaults = { identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false }
+  settings.defaults = {
+    identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false, ssh_config = false,
+  }
   settings.hosts = {}
   for _, host in ipairs(fleet.hosts) do settings.hosts[host.name] = fleet:options(host.name) end
   return function()

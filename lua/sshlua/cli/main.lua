@@ -177,12 +177,23 @@ local function find_command(program, o, argv)
   return module
 end
 
+--- "-G" in front: the rest is ssh(1)'s command line.
+local function parse(argv)
+  local at = argv[1] == "--lua-path" and 3 or 1
+  if argv[at] and argv[at]:find("^%-G") then
+    local rest = argv[at]:sub(3)
+    argv[at] = "config"
+    if rest ~= "" then table.insert(argv, at + 1, "-" .. rest) end
+  end
+  return options.parse(argv)
+end
+
 --- Returns the exit code.
 ---@param program table
 ---@param argv string[] argv[0] is the program's own name
 ---@return integer
 return function(program, argv)
-  local o, message = options.parse(argv)
+  local o, message = parse(argv)
   if not o then return complain(message) end
   if o.help then
     io.stdout:write(require("sshlua.cli.usage").text(program))

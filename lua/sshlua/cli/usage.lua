@@ -10,13 +10,14 @@ sshlua - scriptable SSH automation
 
 usage: sshlua [OPTION...] [SCRIPT [ARGUMENT...]]
        sshlua [OPTION...] COMMAND [ARGUMENT...]
+       sshlua -G [SSH'S OPTIONS] [USER@]HOST
 
 Runs SCRIPT, a Lua 5.4 file ("-" is standard input), as a task: what waits in it (connecting,
 commands, timers, require of a module that waits) suspends only the task. A script says
 local ssh = require "sshlua"; its arguments are in ... and in the table arg. Without SCRIPT,
 -e or COMMAND a terminal gets the interactive mode (-i); otherwise the script is read from
 standard input. A command wins over a file of the same name: a script called run is
-sshlua ./run, or sshlua -- run.
+sshlua ./run, or sshlua -- run. -G prints a host's settings as ssh -G does.
 
 options:
 ]==]
@@ -40,6 +41,7 @@ a closed output cancel the script, and its clean-ups run; a second ^C or SIGTERM
 
 environment:
   LUA_PATH, LUA_CPATH, LUA_INIT (and those with _5_4) as in lua(1); LUA_INIT is not for commands
+  SSHLUA_SSH_CONFIG  in place of ~/.ssh/config and /etc/ssh/ssh_config: a file, or none
   XDG_STATE_HOME     where sshlua/history of the interactive mode is; default ~/.local/state
 ]==]
 

@@ -85,6 +85,24 @@ function core.timer(seconds, done) end
 ---@return sshlua.core.Op
 function core.resolve(host, family, done) end
 
+--- The same with the canonical name (CNAME), nil when there is none.
+---@param host string
+---@param family integer 0 any, 4, 6
+---@param done fun(err: sshlua.CoreError?, addresses: string[], name: string?)
+---@return sshlua.core.Op
+function core.resolve_canonical(host, family, done) end
+
+--- A numeric address in its usual form; nil when the text is a name. Asks nobody.
+---@param text string
+---@param family? integer 0 any (default), 4, 6
+---@return string?
+function core.numeric_address(text, family) end
+
+--- Addresses of this machine's interfaces that are up.
+---@return { name: string, address: string, family: integer, internal: boolean }[]?
+---@return sshlua.CoreError? err kind io
+function core.interfaces() end
+
 --- Sockets ----------------------------------------------------------------------------------------------------------
 
 --- A byte stream: TCP, a Unix socket, or one end of a child's pipe. Each direction serves its operations in the order
@@ -95,6 +113,8 @@ local Socket = {}
 ---@class sshlua.core.ConnectOptions
 ---@field bind? string numeric source address
 ---@field sndbuf? integer bytes of the kernel's send buffer; default the kernel's own sizing
+---@field tos? integer type of service, 0 to 255; default the kernel's
+---@field keepalive? boolean the kernel's probes of a silent connection (SO_KEEPALIVE)
 
 --- Connects with TCP_NODELAY. It has no deadline of its own: cancel it.
 ---@param ip string numeric

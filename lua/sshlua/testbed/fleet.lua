@@ -225,7 +225,7 @@ function Fleet:options(name)
   local host = self:host(name)
   return {
     hostname = host.address, port = host.port, user = host.user, identity = self.identity,
-    known_hosts = self.known_hosts, agent = false,
+    known_hosts = self.known_hosts, agent = false, ssh_config = false,
   }
 end
 
