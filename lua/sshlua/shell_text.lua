@@ -1,0 +1,181 @@
+--- What terminals are sent, as text: control sequences taken out of a stream, lines as a person would see them, the
+--- echo of a command found again. Pure; must not know channels.
+
+local M = {}
+
+local HELD_MAX = 4096
+local ERASE = "\24" -- stands for "erase to the end of the line" between the stripper and the renderer
+M.ERASE = ERASE
+
+--- Control sequences ---------------------------------------------------------------------------------------------
+
+--- ECMA-48: ESC [ parameters final. What moves or erases within a line is kept in a form the renderer knows.
+local function control_sequence(parameters, final)
+  if final == "K" and (parameters == "" or parameters == "0") then return ERASE end
+  if final == "K" and parameters == "2" then return "\r" .. ERASE end
+  if final == "D" then return ("\b"):rep(math.min(tonumber(parameters) or 1, 500)) end
+  if final == "G" and (parameters == "" or parameters == "1") then return "\r" end
+  return ""
+end
+
+--- Where an unfinished sequence begins at the end of the text, or nil.
+local function unfinished(text)
+  local at
+  local from = math.max(1, #text - HELD_MAX)
+  while true do
+    local found = text:find("\27", from, true)
+    if not found then break end
+    at, from = found, found + 1
+  end
+  if not at then return nil end
+  if at > 1 and at == #text and text:sub(at - 1, at - 1) ~= "\27" then -- perhaps ESC \ that ends a string
+    local opener = text:sub(math.max(1, at - HELD_MAX), at - 1):match("^.*()\27[%]P_^X][^\7\27]*$")
+    if opener then return math.max(1, at - HELD_MAX) + opener - 1 end
+  end
+  local rest = text:sub(at)
+  if rest == "\27" or rest:find("^\27%[[0-?]*[ -/]*$") or rest:find("^\27[ -/]+$") then return at end
+  if rest:find("^\27[%]P_^X][^\7]*$") then return at end
+end
+
+--- A stripper for a stream: feed(bytes) -> text without control sequences, NUL, BEL and other controls except line ends,
+--- tab and backspace. A sequence that is cut by the end of a chunk waits for the next one, 4 KiB at most.
+---@return fun(bytes: string): string
+function M.stripper()
+  local held = ""
+  return function(bytes)
+    if held == "" and not bytes:find("[%z\1-\7\11\12\14-\31\127]") then return bytes end
+    local text = held .. bytes
+    held = ""
+    local cut = unfinished(text)
+    if cut and #text - cut < HELD_MAX then
+      held, text = text:sub(cut), text:sub(1, cut - 1)
+    end
+    text = text:gsub("[%z\1-\7\11\12\14-\26\28-\31\127]", function(c)
+      if c == "\7" then return nil end -- may end a sequence
+      return ""
+    end)
+    text = text:gsub("\27%[([0-?]*)[ -/]*([@-~])", control_sequence)
+    text = text:gsub("\27[%]P_^X][^\7\27]*\27\\", ""):gsub("\27[%]P_^X][^\7\27]*\7", "")
+    text = text:gsub("\27[ -/]+[0-~]", ""):gsub("\27[0-~]", "")
+    return (text:gsub("[\7\27]", ""))
+  end
+end
+
+--- Lines ---------------------------------------------------------------------------------------------------------
+
+--- A line with carriage returns and backspaces as it looks in the end: what comes later overwrites. UTF-8 stays whole.
+local function overwrite(line)
+  local cells, at = {}, 1
+  for c in line:gmatch("[%z\1-\127\194-\244][\128-\191]*") do
+    if c == "\r" then
+      at = 1
+    elseif c == "\b" then
+      at = math.max(1, at - 1)
+    elseif c == ERASE then
+      for i = #cells, at, -1 do cells[i] = nil end
+    else
+      for i = #cells + 1, at - 1 do cells[i] = " " end
+      cells[at] = c
+      at = at + 1
+    end
+  end
+  return table.concat(cells)
+end
+
+--- One line as a person would see it.
+function M.line(line)
+  line = line:gsub("\r+$", "")
+  if not line:find("[\r\b\24]") then return line end
+  return overwrite(line)
+end
+
+local function length_of(line)
+  local _, continued = line:gsub("[\128-\191]", "")
+  return #line - continued
+end
+
+--- Text as a person would see it: lines end in "\n". With `cols`, a line that fills the terminal exactly is joined with
+--- the next one.
+---@param text string
+---@param cols? integer
+---@return string
+function M.render(text, cols)
+  local out, joined = {}, false
+  for line, newline in text:gmatch("([^\n]*)(\n?)") do
+    local shown = M.line(line)
+    if joined then out[#out] = "" end -- the line break in front
+    out[#out + 1] = shown
+    out[#out + 1] = newline
+    joined = cols ~= nil and newline == "\n" and length_of(shown) == cols
+  end
+  return table.concat(out)
+end
+
+--- The last line of what has come, as a person would see it, and where it begins.
+---@return string line
+---@return integer from
+function M.last_line(text, look_back)
+  local from = math.max(1, #text - look_back + 1)
+  local tail = text:sub(from)
+  local at = tail:match("^.*\n()") or 1
+  return M.line(tail:sub(at)), from + at - 1
+end
+
+--- Echo ----------------------------------------------------------------------------------------------------------
+
+local function bare(text) return (text:gsub("[%s%z\1-\31\127]", "")) end
+
+--- Where the output begins behind the echo of a command. Terminals break long lines and redraw them, so white space does
+--- not count. nil: there is no echo, or not all of it yet.
+---@param text string rendered
+---@param sent string the command without its newline
+---@return integer?
+function M.after_echo(text, sent)
+  local _, third = text:find("^[^\n]*\n?[^\n]*\n?[^\n]*")
+  local at = sent ~= "" and text:sub(1, third):find(sent, 1, true)
+  if at then return (text:match("^[^\n]*\n?()", at + #sent)) end
+  local wanted = bare(sent)
+  if wanted == "" then return nil end
+  -- All letters of it, beginning in one of the first lines.
+  local from = 1
+  for _ = 1, 3 do
+    local line_end = text:find("\n", from, true) or #text + 1
+    local start = text:find(wanted:sub(1, 1), from, true)
+    while start and start < line_end do
+      local i, matched = start, 0
+      while matched < #wanted and i <= #text do
+        local c = text:sub(i, i)
+        if c:find("[%s%c]") then
+          i = i + 1
+        elseif c == wanted:sub(matched + 1, matched + 1) then
+          i, matched = i + 1, matched + 1
+        else
+          break
+        end
+      end
+      if matched == #wanted then return (text:match("^[^\n]*\n?()", i)) end
+      start = text:find(wanted:sub(1, 1), start + 1, true)
+    end
+    from = line_end + 1
+    if from > #text then return nil end
+  end
+end
+
+--- Prompts -------------------------------------------------------------------------------------------------------
+
+local function escape(text) return (text:gsub("%p", "%%%0")) end
+M.escape = escape
+
+--- A pattern for the prompt of which this is one: the name in front stays, mode and directory behind it may change, and
+--- it ends as prompts end.
+---@param line string
+---@return string
+function M.prompt_pattern(line)
+  line = line:gsub("%s+$", "")
+  local stem = line:match("^[%[<(]?[%w_.@%-]+") or ""
+  local last = line:sub(-1)
+  if stem == "" or stem == line then return (#line > 1 and "" or "^") .. escape(line) .. "%s*$" end
+  return escape(stem) .. "[^\n]*[#>$%%" .. (last:find("%p") and "%" .. last or last) .. "]%s*$"
+end
+
+return M
