@@ -17,7 +17,8 @@ local await = task.await
 local TIMEOUT = 30
 local ECHO_SECONDS = 1
 local LEARN_QUIET = 0.4
-local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", "[Pp]ress any key[^\n]*" }
+local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", 
+  "[Pp]ress any key[^\n]*" }
 local PAGES_MAX = 100000
 
 ---@class sshlua.Shell: sshlua.Listener
@@ -114,18 +115,18 @@ local function last_line(self) return (text_of.last_line(self:pending(), expect.
 
 --- Silence, then twice a newline: the line that stands there both times is the prompt.
 local function learn(self, deadline)
-  local before, banner
+  local before, banner, size
   for _ = 1, 6 do
     self:quiet(math.min(LEARN_QUIET, deadline - core.now()), deadline)
     if self.ended then self:fail_ended("learn its prompt", "open") end
     local line = last_line(self)
-    if line:find("%S") and line == before then
+    if line:find("%S") and line == before and self:size() > size then
       set_prompt(self, text_of.prompt_pattern(line), 1)
       self.banner = banner
       self:take_all()
       return
     end
-    before = line:find("%S") and line or nil
+    before, size = line:find("%S") and line or nil, self:size()
     banner = banner or text_of.render(self:pending()):gsub("[^\n]*$", "")
     if core.now() >= deadline then break end
     self:send("\n")
@@ -208,6 +209,12 @@ function Shell:send(...)
   end
 end
 
+--- As send; when the other side has gone its end will tell.
+local function answer(self, text)
+  local ok, err = pcall(self.send, self, text)
+  if not ok and not (errors.is(err, "channel") and err.name == "EPIPE") then error(err, 0) end
+end
+
 --- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
 --- wiped with.
 local function without_pagers(text)
@@ -220,8 +227,17 @@ end
 
 local function output_of(self, raw, sent)
   local text = text_of.render(without_pagers(raw), self.wrap)
-  local at = self.echo ~= false and text_of.after_echo(text, sent) or nil
-  return text, at
+  if self.echo == false then
+    if self.cols and text:sub(1, 1) == "\n" then text = text:sub(2) end -- what the line's end does
+    return text
+  end
+  return text, text_of.after_echo(text, sent, function(before)
+    if self.echo then return true end -- there is one: messages of a device may stand in front
+    for line in before:gmatch("[^\n]+") do
+      if line:find("%S") and not self.is_prompt(line) then return false end
+    end
+    return true
+  end)
 end
 
 local cmd_options = { timeout = "seconds", prompt = "string|function|table|userdata" }
@@ -237,20 +253,20 @@ local function converse(self, sent, set, deadline, seconds)
     if m.key then
       parts[#parts + 1] = self:consume(m) .. "\0"
       kept = kept + #parts[#parts]
-      self:send(m.key)
+      answer(self, m.key)
     else
       local text, at = output_of(self, table.concat(parts) .. self:before(m), sent)
       -- A prompt in front of the echo is an older one: what belongs to this command comes yet.
       local wait = not at and self.echo ~= false and sent:find("%S")
         and self:receive(math.min(ECHO_SECONDS, deadline - core.now()))
       if not wait then
-        self:consume(m)
+        local before = self:consume(m)
         if at then
           self.echo = true
         elseif self.echo == nil and sent:find("%S") then
           self.echo = false
         end
-        return at and text:sub(at) or text
+        return at and text:sub(at) or (output_of(self, table.concat(parts) .. before, sent))
       end
     end
   end
@@ -303,7 +319,7 @@ local function act(self, m, set)
     local value = action(match, self)
     return value ~= nil, value
   end
-  if action then self:send(action) end
+  if action then answer(self, action) end
   return false
 end
 

@@ -55,7 +55,8 @@ end
 
 --- Takes what comes within that time. True: something; false: the end; nil: nothing.
 function Listener:receive(seconds)
-  if self.ended or self.closed then return false end
+  self.ended = self.ended or self.closed
+  if self.ended then return false end
   local bytes, timed_out = self:raw_read(seconds)
   if bytes then
     self.text = self.text .. self.strip(bytes)

@@ -125,39 +125,37 @@ end
 
 local function bare(text) return (text:gsub("[%s%z\1-\31\127]", "")) end
 
---- Where the output begins behind the echo of a command. Terminals break long lines and redraw them, so white space does
---- not count. nil: there is no echo, or not all of it yet.
+--- Where all letters of `wanted` have come, from `start` on; white space and controls between them do not count.
+local function walk(text, start, wanted)
+  local i, matched = start, 0
+  while matched < #wanted do
+    local c = text:sub(i, i)
+    if c == "" then return nil end
+    if c == wanted:sub(matched + 1, matched + 1) then
+      matched = matched + 1
+    elseif not c:find("[%s%c]") then
+      return nil
+    end
+    i = i + 1
+  end
+  return i
+end
+
+--- Where the output begins behind the echo of a command, which is looked for in the first lines. Terminals break long
+--- lines and redraw them, so white space does not count. nil: there is no echo, or not all of it yet.
 ---@param text string rendered
 ---@param sent string the command without its newline
+---@param may_follow fun(before: string): boolean may the echo stand behind this?
 ---@return integer?
-function M.after_echo(text, sent)
-  local _, third = text:find("^[^\n]*\n?[^\n]*\n?[^\n]*")
-  local at = sent ~= "" and text:sub(1, third):find(sent, 1, true)
-  if at then return (text:match("^[^\n]*\n?()", at + #sent)) end
+function M.after_echo(text, sent, may_follow)
   local wanted = bare(sent)
   if wanted == "" then return nil end
-  -- All letters of it, beginning in one of the first lines.
-  local from = 1
-  for _ = 1, 3 do
-    local line_end = text:find("\n", from, true) or #text + 1
-    local start = text:find(wanted:sub(1, 1), from, true)
-    while start and start < line_end do
-      local i, matched = start, 0
-      while matched < #wanted and i <= #text do
-        local c = text:sub(i, i)
-        if c:find("[%s%c]") then
-          i = i + 1
-        elseif c == wanted:sub(matched + 1, matched + 1) then
-          i, matched = i + 1, matched + 1
-        else
-          break
-        end
-      end
-      if matched == #wanted then return (text:match("^[^\n]*\n?()", i)) end
-      start = text:find(wanted:sub(1, 1), start + 1, true)
-    end
-    from = line_end + 1
-    if from > #text then return nil end
+  local _, head = text:find("^[^\n]*\n?[^\n]*\n?[^\n]*")
+  local start = text:find(wanted:sub(1, 1), 1, true)
+  while start and start <= head do
+    local behind = walk(text, start, wanted)
+    if behind and may_follow(text:sub(1, start - 1)) then return (text:match("^[^\n]*\n?()", behind)) end
+    start = text:find(wanted:sub(1, 1), start + 1, true)
   end
 end
 
