@@ -101,7 +101,8 @@ function M.run(self, opts, level)
   local tty, err = core.tty_raw()
   if not tty then
     done()
-    errors.raise(errors.from(err, { host = self.host, op = "interact", hint = "interact needs a terminal to hand over" }))
+    local hint = "interact needs a terminal of a person"
+    errors.raise(errors.from(err, { host = self.host, op = "interact", hint = hint }))
   end
   local ok, how = pcall(hand_over, self, tty, escape)
   core.tty_restore()

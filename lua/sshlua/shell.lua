@@ -17,8 +17,7 @@ local await = task.await
 local TIMEOUT = 30
 local ECHO_SECONDS = 1
 local LEARN_QUIET = 0.4
-local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", 
-  "[Pp]ress any key[^\n]*" }
+local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", "[Pp]ress any key.*" }
 local PAGES_MAX = 100000
 
 ---@class sshlua.Shell: sshlua.Listener

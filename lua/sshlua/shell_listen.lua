@@ -1,4 +1,5 @@
---- The listening half of a dialogue: takes what comes, keeps what nobody has taken yet, waits for one of several things.
+--- The listening half of a dialogue: takes what comes, keeps what nobody has taken yet, waits for one of
+--- several things.
 --- Memory is bounded, and no byte is moved more often than a few times, however much comes.
 
 local Result = require("sshlua.result").Result
@@ -143,7 +144,8 @@ function Listener:wait(set, deadline)
   while true do
     local m = search(self, set)
     local left = deadline - core.now()
-    if m and (not m.unsure or self.ended or left <= 0 or not self:receive(math.min(self.settle, left))) then return m end
+    local sure = m and (not m.unsure or self.ended or left <= 0)
+    if sure or m and not self:receive(math.min(self.settle, left)) then return m end
     if not m then
       if self.ended then return "eof" end
       if left <= 0 then return nil end

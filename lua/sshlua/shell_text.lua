@@ -37,23 +37,30 @@ local function unfinished(text)
   if rest:find("^\27[%]P_^X][^\7]*$") then return at end
 end
 
---- A stripper for a stream: feed(bytes) -> text without control sequences, NUL, BEL and other controls except line ends,
---- tab and backspace. A sequence that is cut by the end of a chunk waits for the next one, 4 KiB at most.
+local UNWANTED = { "\27", "\0", "\7", ERASE, "\14", "\15", "\17", "\19" }
+
+--- Plain searches: a set of characters would take many times as long.
+local function is_clean(bytes)
+  for _, c in ipairs(UNWANTED) do
+    if bytes:find(c, 1, true) then return false end
+  end
+  return true
+end
+
+--- A stripper for a stream: feed(bytes) -> text without control sequences, padding, bells and the like. A sequence
+--- that is cut by the end of a chunk waits for the next one, 4 KiB at most.
 ---@return fun(bytes: string): string
 function M.stripper()
   local held = ""
   return function(bytes)
-    if held == "" and not bytes:find("[%z\1-\7\11\12\14-\31\127]") then return bytes end
+    if held == "" and is_clean(bytes) then return bytes end
     local text = held .. bytes
     held = ""
     local cut = unfinished(text)
     if cut and #text - cut < HELD_MAX then
       held, text = text:sub(cut), text:sub(1, cut - 1)
     end
-    text = text:gsub("[%z\1-\7\11\12\14-\26\28-\31\127]", function(c)
-      if c == "\7" then return nil end -- may end a sequence
-      return ""
-    end)
+    text = text:gsub("[%z\24\14\15\17\19]", "") -- a bell may end a sequence
     text = text:gsub("\27%[([0-?]*)[ -/]*([@-~])", control_sequence)
     text = text:gsub("\27[%]P_^X][^\7\27]*\27\\", ""):gsub("\27[%]P_^X][^\7\27]*\7", "")
     text = text:gsub("\27[ -/]+[0-~]", ""):gsub("\27[0-~]", "")

@@ -165,7 +165,8 @@ local function follow(self, host, path, place)
 end
 
 local gone_for_now = {
-  connection_lost = true, closed = true, connect = true, resolve = true, timeout = true, channel = true, handshake = true,
+  connection_lost = true, closed = true, connect = true, resolve = true, timeout = true, channel = true,
+  handshake = true,
 }
 
 local function tell(self, host, err, again)
