@@ -87,6 +87,8 @@ end
 --- A set for the listener that looks at the last line only.
 local function lines_set(self, want_pager)
   return { custom = function(text)
+    local last = text:byte(-1)
+    if last == 10 or last == nil then return nil end -- between lines: the usual case
     local line, at = text_of.last_line(text, expect.END_LOOK_BACK)
     if want_pager then
       local from, branch = self.is_pager(line)

@@ -122,10 +122,19 @@ end
 ---@return string line
 ---@return integer from
 function M.last_line(text, look_back)
-  local from = math.max(1, #text - look_back + 1)
-  local tail = text:sub(from)
-  local at = tail:match("^.*\n()") or 1
-  return M.line(tail:sub(at)), from + at - 1
+  local first, at = math.max(1, #text - look_back + 1), #text + 1
+  -- Backwards in steps: lines are short.
+  local step = 80
+  while at > first do
+    at = math.max(first, #text + 1 - step)
+    local newline = text:sub(at):match("^.*\n()")
+    if newline then
+      at = at + newline - 1
+      break
+    end
+    step = step * 4
+  end
+  return M.line(text:sub(at)), at
 end
 
 --- Echo ----------------------------------------------------------------------------------------------------------
