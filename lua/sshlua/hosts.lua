@@ -4,11 +4,13 @@
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
-local elevate = require("sshlua.elevate")
+local lazy = require("sshlua.lazy")
+local elevate = lazy("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
-local hostset = require("sshlua.hostset")
+local hostset = lazy("sshlua.hostset")
 local options = require("sshlua.options")
+local privilege = require("sshlua.privilege")
 local results = require("sshlua.results")
 local task = require("sshlua.task")
 
@@ -131,7 +133,7 @@ function Fleet:run(cmd, opts)
   options.check(own, each_options, 2)
   command.check(cmd, options.check(rest, command.options, 2), 2)
   rest.check = false
-  local refusal = elevate.prepare(self, rest)
+  local refusal = self[1] and privilege.plan(options.merge(self[1].defaults, rest)) and elevate.prepare(self, rest)
   return fan_out(self, own, "run", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
     return h:run(cmd, rest)
