@@ -314,7 +314,11 @@ local function act(self, m, set)
   local action = m.branch.action
   local match = { text = self:text_at(m), index = m.branch.index, key = m.branch.key, truncated = self.truncated }
   for i, value in ipairs(m.captures) do match[i] = value end
-  match.before = self:consume(m):gsub(text_of.ERASE, "")
+  local before = self:consume(m)
+  if #before > self.max_buffer then -- by what came last
+    before, match.truncated = before:sub(-self.max_buffer), true
+  end
+  match.before = before:gsub(text_of.ERASE, "")
   if action == true then return true, match end
   if type(action) == "function" then
     local value = action(match, self)

@@ -275,7 +275,7 @@ describe("a shell", function()
       local m = t:expect { "[Pp]assword:%s?$", "never (%d+) comes", "the end" }
       assert.equal("the end", m.text)
       assert.is_true(m.truncated)
-      assert.is_true(#m.before <= 1100000)
+      assert.is_true(#m.before <= 1000000)
       assert.is_true(os.clock() - before < 30)
     end, 90))
 
