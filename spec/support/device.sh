@@ -48,6 +48,7 @@ page() {
   while IFS= read -r text; do
     if [ $n = 10 ]; then
       n=0
+      [ "$habit" != closes ] || { sleep 0.3; kill $$; exit; }
       ask ' --More-- '
       key=$(dd bs=1 count=1 2>/dev/null <&3)
       if [ "$habit" = control ]; then printf '\b\b\b\b\b\b\b\b\b\b          \b\b\b\b\b\b\b\b\b\b'; else printf '\r          \r'; fi
@@ -90,7 +91,6 @@ while :; do
         echo "  line $i"
         i=$((i + 1))
       done
-      [ "$habit" != closes ] || kill $$
     } | page
     ;;
   'show wide')
