@@ -127,12 +127,31 @@ function Host:spawn(cmd, opts)
 end
 
 --- A copy as the wrong user would be worse than none.
-local function refuse_privilege(self, verb)
+local function refuse_privilege(self, verb, what)
   for _, name in ipairs({ "sudo", "su", "doas" }) do
     if self.defaults[name] then
-      errors.usage(3, "%s copies as the user who logs in: option '%s' does not work here", verb, name)
+      errors.usage(3, "%s %s as the user who logs in: option '%s' does not work here", verb, what, name)
     end
   end
+end
+
+--- A dialogue with the host's shell, or with what it has instead: a device's prompt, a menu, a program.
+---@param opts? sshlua.ShellOptions
+---@return sshlua.Shell
+function Host:shell(opts)
+  refuse_privilege(self, "shell", "talks")
+  local kept = { env = self.defaults.env, timeout = self.defaults.timeout }
+  -- loaded when somebody talks
+  return require("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
+end
+
+--- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end
+---@param path string
+---@param opts? sshlua.TailOptions
+---@return sshlua.Tail
+function Host:tail(path, opts)
+  local tail = require("sshlua.tail") -- loaded when somebody follows
+  return tail.loop(tail.new({ self }, path, opts, 2))
 end
 
 --- A connection that the host makes to "host:port", as a stream; see Session.dial.
@@ -151,7 +170,7 @@ end
 ---@return sshlua.Result
 function Host:put(from, to, opts)
   opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
-  refuse_privilege(self, "put")
+  refuse_privilege(self, "put", "copies")
   transfer.check("put", from, to, opts.mode, 2)
   return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
 end
@@ -163,7 +182,7 @@ end
 ---@return sshlua.Result
 function Host:get(from, to, opts)
   opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
-  refuse_privilege(self, "get")
+  refuse_privilege(self, "get", "copies")
   transfer.check("get", from, to, nil, 2)
   return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
 end
@@ -173,8 +192,8 @@ function Host:close() connect.close_shared(self.target) end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "shell", "forward", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
-  "package", "facts", "tail", "reboot", "wait_up", "hostkeys",
+  "forward", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
+  "package", "facts", "reboot", "wait_up", "hostkeys",
 }) do
   Host[verb] = function()
     errors.usage(2, "host:%s is not part of this version", verb)

@@ -151,6 +151,15 @@ function Fleet:put(from, to, opts)
   return fan_out(self, own, "put", function(h) return h:put(from, to, rest) end)
 end
 
+--- Follows a file on every host: for event in fleet:tail(path) do print(event.host, event.line) end
+---@param path string
+---@param opts? sshlua.TailOptions
+---@return sshlua.Tail
+function Fleet:tail(path, opts)
+  local tail = require("sshlua.tail") -- loaded when somebody follows
+  return tail.loop(tail.new(self, path, opts, 2))
+end
+
 --- Closes every connection.
 function Fleet:close()
   for _, h in ipairs(self) do h:close() end

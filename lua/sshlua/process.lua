@@ -2,6 +2,7 @@
 --- hands the streams to the script.
 
 local Result = require("sshlua.result").Result
+local collector = require("sshlua.collector")
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local lazy = require("sshlua.lazy")
@@ -93,14 +94,15 @@ local function explain(err)
   return err
 end
 
---- A channel with what line(refused variables) returns under way; for commands that need a dialogue first.
+--- A channel with what line(refused variables) returns under way (nil: the user's shell).
 local function launch(session, env, pty, line)
   local ch = session:_open_channel()
   local ok, err = pcall(function()
     send_environment(session, ch, env)
     local refused = set_environment(ch, env)
     request_pty(ch, pty)
-    await(ch.exec, ch, line(refused))
+    local text = line(refused)
+    if text then await(ch.exec, ch, text) else await(ch.shell, ch) end
   end)
   if ok then return ch end
   session:_close_channel(ch)
@@ -133,29 +135,6 @@ local function feed_quietly(ch, stdin)
 end
 
 --- Collecting -------------------------------------------------------------------------------------------------------
-
---- What one run has given so far.
-local function collector(limit, sink)
-  local self = { pieces = { [0] = {}, {} }, sizes = { [0] = 0, 0 }, bytes = 0, truncated = false }
-  function self.add(bytes, which)
-    self.bytes = self.bytes + #bytes
-    local room = limit - self.sizes[which]
-    if #bytes > room then self.truncated = true end
-    if room > 0 then
-      local list = self.pieces[which]
-      list[#list + 1] = #bytes > room and bytes:sub(1, room) or bytes
-      self.sizes[which] = self.sizes[which] + math.min(#bytes, room)
-    end
-    if sink then sink(bytes, which == 0 and "stdout" or "stderr") end
-  end
-  function self.output()
-    return {
-      stdout = table.concat(self.pieces[0]), stderr = table.concat(self.pieces[1]), bytes = self.bytes,
-      truncated = self.truncated,
-    }
-  end
-  return self
-end
 
 local function drain(ch, opts, out)
   local idle = opts.idle and {
@@ -233,7 +212,7 @@ end
 
 --- Piece by piece: there is input to feed, a sink, or silence to be noticed.
 local function exec_pieces(session, cmd, opts, before)
-  local out = collector(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
+  local out = collector.new(opts.max_output or OUTPUT_MAX, command.sink(opts.sink))
   local started, ch = pcall(start, session, cmd, opts, opts.stdin ~= nil)
   if not started then return interrupted(session, cmd, before, out.output(), ch) end
   local ok, code, signal, message = pcall(run, ch, opts, out)
@@ -294,20 +273,63 @@ end
 local Process = {}
 local process_mt = { __index = Process, __name = "sshlua.Process" }
 
---- Starts a command and returns at once. Read both streams: they share one window.
----@return sshlua.Process
-function M.spawn(session, cmd, opts)
-  local ch = start(session, cmd, opts, true)
+--- Both outputs as they come are stdout; stderr is at its end.
+local function merged_readers(ch)
+  return stream.reader(function() return (await(ch.read_any, ch)) end), stream.reader(ignore)
+end
+
+local function process_on(session, ch, cmd, merge)
   local self = setmetatable({ session = session, ch = ch, cmd = cmd, started = core.now() }, process_mt)
   self.stdin = stream.writer(function(bytes) await(ch.write, ch, bytes) end, function() await(ch.send_eof, ch) end,
     session.target and session.target.opts.max_write_buffer)
-  self.stdout = stream.reader(function() return (await(ch.read, ch, 0)) end)
-  self.stderr = stream.reader(function() return (await(ch.read, ch, 1)) end)
+  if merge then
+    self.stdout, self.stderr = merged_readers(ch)
+  else
+    self.stdout = stream.reader(function() return (await(ch.read, ch, 0)) end)
+    self.stderr = stream.reader(function() return (await(ch.read, ch, 1)) end)
+  end
   return self
 end
 
+--- Starts a command and returns at once. Read both streams: they share one window.
+---@return sshlua.Process
+function M.spawn(session, cmd, opts)
+  return process_on(session, start(session, cmd, opts, true), cmd, opts.merge)
+end
+
+--- A channel for a person or a dialogue: variables, a terminal, and then the user's shell, or a command.
+---@param env table|nil
+---@param pty boolean|table|nil
+---@param text string|nil nil: the user's shell
+function M.dialogue(session, env, pty, text)
+  return launch(session, env, pty, function(refused)
+    if text then return command.wrap(text, nil, refused) end
+    if refused then
+      errors.raise({
+        kind = "channel", message = ("the server does not accept the variable %s"):format(next(refused)),
+        hint = "AcceptEnv in sshd_config, or set it in the dialogue",
+      })
+    end
+  end)
+end
+
+--- A subsystem of the server (RFC 4254 6.5) as a process.
+---@param name string
+---@return sshlua.Process
+function M.subsystem(session, name)
+  local ch = session:_open_channel()
+  local ok, err = pcall(await, ch.subsystem, ch, name)
+  if ok then return process_on(session, ch, name) end
+  session:_close_channel(ch)
+  if errors.is(err, "channel") and err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" then
+    err.message = ("the server has no subsystem '%s'"):format(errors.excerpt(name, 60))
+    err.hint = "it may have another name, or want another port; for OpenSSH see Subsystem in sshd_config"
+  end
+  error(err, 0)
+end
+
 local function finish(self)
-  local out = collector(OUTPUT_MAX)
+  local out = collector.new(OUTPUT_MAX)
   self.stdin:close_write()
   group.scope(function(s)
     local function rest(reader, which)

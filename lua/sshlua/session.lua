@@ -192,11 +192,12 @@ end
 ---@field cwd? string directory to run in
 ---@field env? table<string, string>
 ---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer }
+---@field merge? boolean stderr comes in stdout, in the order of arrival
 ---@field sudo? boolean|string|sshlua.Privilege
 ---@field su? boolean|string|sshlua.Privilege
 ---@field doas? boolean|string|sshlua.Privilege
 local spawn_options = {
-  cwd = "string", env = "table", pty = "boolean|table",
+  cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
   sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
@@ -210,6 +211,25 @@ function Session:spawn(cmd, opts)
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
+end
+
+--- A subsystem of the server by name, such as "netconf"; its stdin, stdout and stderr are streams.
+---@param name string
+---@return sshlua.Process
+function Session:subsystem(name)
+  if type(name) ~= "string" or not name:find("^[^%c%s]+$") or #name > 255 then
+    errors.usage(2, "subsystem: a name expected")
+  end
+  local ok, p = pcall(process.subsystem, self, name)
+  if not ok then error(errors.wrap(p, { host = self.name, op = "subsystem", phase = "command" }), 0) end
+  return p
+end
+
+--- A dialogue with the user's shell, a device, or a program: send, expect, cmd, interact.
+---@param opts? sshlua.ShellOptions
+---@return sshlua.Shell
+function Session:shell(opts)
+  return require("sshlua.shell").open(function() return self end, opts, 2) -- loaded when somebody talks
 end
 
 --- Files of the host: opened on first use, one for everybody who has this session.

@@ -20,7 +20,8 @@ static struct {
   bool caught[GUARDED];
   const char *prompt;
   size_t prompt_len;
-  uv_async_t *wake;
+  uv_async_t *wake; /* NULL: nobody is told */
+  int own_fd;       /* raw: a descriptor of the guard's own, 0: none */
 } guard = {.taken = ATOMIC_FLAG_INIT};
 
 /* TCSANOW, because waiting for output to drain would hang on a terminal that was stopped with ^S.
@@ -91,7 +92,7 @@ static void on_signal(int signum) {
   } else {
     guard.signum = signum;
     uncatch_signal(i);
-    uv_async_send(guard.wake);
+    if (guard.wake) uv_async_send(guard.wake);
     raise(signum); /* pending until this handler returns, then the old action has it */
   }
   errno = saved_errno;
@@ -111,7 +112,19 @@ static void settings_for_asking(bool echo) {
   guard.asking = t;
 }
 
-int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught) {
+/* Every byte as it is typed, and nothing else done with it; the output is not touched either. */
+static void settings_for_raw(void) {
+  struct termios t = guard.saved;
+  t.c_iflag |= IGNPAR;
+  t.c_iflag &= ~(tcflag_t)(ISTRIP | INLCR | IGNCR | ICRNL | IXON | IXANY | IXOFF);
+  t.c_lflag &= ~(tcflag_t)(ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHONL | IEXTEN);
+  t.c_oflag &= ~(tcflag_t)OPOST;
+  t.c_cc[VMIN] = 1;
+  t.c_cc[VTIME] = 0;
+  guard.asking = t;
+}
+
+static int guard_open(int fd) {
   if (atomic_flag_test_and_set(&guard.taken)) return UV_EBUSY;
   if (tcgetattr(fd, &guard.saved) != 0) {
     int rc = -errno;
@@ -120,17 +133,39 @@ int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async
   }
   guard.fd = fd;
   guard.signum = 0;
+  guard.own_fd = 0;
+  return 0;
+}
+
+/* First the handlers: a signal between the two finds nothing to put back. */
+static int guard_change(void) {
+  for (int i = 0; i < GUARDED; i++) catch_signal(i);
+  int rc = terminal_change();
+  if (rc != 0) sl_ttyguard_give_back();
+  return rc;
+}
+
+int sl_ttyguard_raw(int fd) {
+  int rc = guard_open(fd);
+  if (rc != 0) return rc;
+  guard.prompt = "";
+  guard.prompt_len = 0;
+  guard.wake = NULL;
+  settings_for_raw();
+  rc = guard_change();
+  if (rc == 0) guard.own_fd = fd;
+  return rc;
+}
+
+int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught) {
+  int rc = guard_open(fd);
+  if (rc != 0) return rc;
   guard.prompt = prompt;
   guard.prompt_len = len;
   guard.wake = caught;
   settings_for_asking(echo);
-  /* First the handlers: a signal between the two finds nothing to put back. */
-  for (int i = 0; i < GUARDED; i++) catch_signal(i);
-  int rc = terminal_change();
-  if (rc != 0) {
-    sl_ttyguard_give_back();
-    return rc;
-  }
+  rc = guard_change();
+  if (rc != 0) return rc;
   if (!echo)
     tcflush(fd, TCIFLUSH); /* what was typed before the question is no answer, and was echoed */
   show_prompt();
@@ -144,6 +179,8 @@ int sl_ttyguard_signal(void) {
 void sl_ttyguard_give_back(void) {
   terminal_restore();
   for (int i = 0; i < GUARDED; i++) uncatch_signal(i);
+  if (guard.own_fd > 0) close(guard.own_fd);
+  guard.own_fd = 0;
   atomic_flag_clear(&guard.taken);
 }
 

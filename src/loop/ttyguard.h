@@ -1,4 +1,4 @@
-/* The terminal while somebody is asked something: its settings are changed here and put back on
+/* The terminal while somebody is asked something, or has it handed over: its settings are changed here and put back on
    every way out, fatal signals and exit() included. Knows termios and signals; must not know Lua or
    the loop.
 
@@ -17,6 +17,10 @@
    raised again; SIGTSTP stops the process with the terminal put back, and `prompt` is shown again
    afterwards. */
 int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught);
+
+/* The same with a terminal that passes every byte as it is. If this succeeds fd is the guard's, which closes it when it
+   is given back. */
+int sl_ttyguard_raw(int fd);
 
 int sl_ttyguard_signal(void); /* the fatal signal that came and was survived; 0: none */
 

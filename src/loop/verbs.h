@@ -10,6 +10,7 @@ void sl_net_open(lua_State *L);
 void sl_socket_open(lua_State *L);
 void sl_proc_open(lua_State *L);
 void sl_tty_open(lua_State *L);
+void sl_ttyraw_open(lua_State *L);
 void sl_fs_open(lua_State *L);
 void sl_signal_open(lua_State *L);
 

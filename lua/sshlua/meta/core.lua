@@ -280,6 +280,15 @@ function core.environ() end
 ---@return sshlua.core.Op
 function core.tty_prompt(options, done) end
 
+--- The controlling terminal for a person who talks to another host: every byte as it is typed. Kind io when there is
+--- none, or while somebody is asked something. Fatal signals and exit() put the terminal back.
+---@return sshlua.core.Socket?
+---@return sshlua.CoreError? err
+function core.tty_raw() end
+
+--- The terminal as it was before tty_raw. Again is nothing.
+function core.tty_restore() end
+
 ---@param fd integer
 ---@return boolean
 function core.isatty(fd) end

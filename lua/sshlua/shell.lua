@@ -1,0 +1,385 @@
+--- Dialogues: the shell of a user, a device, any program that has a prompt. Knows prompts, pagers and echo; how text is
+--- searched is in expect.lua, what terminals send in shell_text.lua, the terminal of a person in interact.lua.
+
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+local expect = require("sshlua.expect")
+local listener = require("sshlua.shell_listen")
+local options = require("sshlua.options")
+local process = require("sshlua.process")
+local scope = require("sshlua.task.scope")
+local task = require("sshlua.task.core")
+local text_of = require("sshlua.shell_text")
+
+local M = {}
+
+local await = task.await
+local TIMEOUT = 30
+local ECHO_SECONDS = 1
+local LEARN_QUIET = 0.4
+local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", "[Pp]ress any key.*" }
+local PAGES_MAX = 100000
+
+---@class sshlua.Shell: sshlua.Listener
+---@field banner string what came before the first prompt
+---@field prompt any what it goes by; a learnt one is a pattern
+local Shell = {}
+for name, fn in pairs(listener.Listener) do Shell[name] = fn end
+local shell_mt = { __index = Shell, __name = "sshlua.Shell" }
+
+function shell_mt:__tostring() return "sshlua.Shell: " .. self.host end
+
+---@class sshlua.ShellOptions
+---@field prompt? string|string[]|function|table|false pattern of the last line; default: learnt; false: there is none
+---@field pager? boolean|string|table pattern of a pager's line, or patterns and what is sent; true: the common ones
+---@field timeout? number seconds for each step, default 30
+---@field command? string what to talk to, in place of the user's shell
+---@field pty? boolean|{ term?: string, cols?: integer, rows?: integer } default vt100, 511 x 1000
+---@field env? table<string, string>
+---@field newline? string what ends a line that cmd sends, default "\n"
+---@field settle? number seconds of silence that make an end of the output, default 0.05
+---@field look_back? integer bytes that a match may reach back over what was searched before
+---@field max_buffer? integer bytes that are kept while nothing matches, default 8 MiB
+---@field wrap? boolean false: lines that fill the terminal exactly are not joined with the next
+---@field record? string not part of this version
+local shell_options = {
+  prompt = "string|function|table|userdata|false", pager = "boolean|string|table", timeout = "seconds",
+  command = "string", pty = "boolean|table", env = "table", newline = "string", settle = "seconds",
+  look_back = "count", max_buffer = "count", wrap = "boolean", record = "any",
+}
+
+--- Lines that are waited for ------------------------------------------------------------------------------------------
+
+--- A test of one line: line -> where the match begins, or nil. It has to reach to the end of the line.
+local function line_test(what, level)
+  if type(what) == "function" then
+    return function(line)
+      local from = what(line)
+      return from and (type(from) == "number" and from or 1) or nil
+    end
+  end
+  local set = expect.compile(what, nil, level + 1)
+  return function(line)
+    for _, branch in ipairs(set) do
+      local from, to = branch.find(line)
+      if from and not line:find("%S", to + 1) then return from, branch end
+    end
+  end
+end
+
+local function pager_test(pager, level)
+  if pager == nil or pager == false then return function() end end
+  local list = {}
+  if type(pager) == "table" then
+    for _, pattern in ipairs(pager) do list[#list + 1] = { pattern, " " } end
+    for pattern, key in pairs(pager) do
+      if type(pattern) == "string" then list[#list + 1] = { pattern, key } end
+    end
+  else
+    for _, pattern in ipairs(pager == true and PAGERS or { pager }) do list[#list + 1] = { pattern, " " } end
+  end
+  for _, entry in ipairs(list) do
+    if type(entry[2]) ~= "string" then errors.usage(level + 1, "option 'pager': what is sent must be a string") end
+  end
+  return line_test(list, level + 1)
+end
+
+--- A set for the listener that looks at the last line only.
+local function lines_set(self, want_pager)
+  return { custom = function(text)
+    local last = text:byte(-1)
+    if last == 10 or last == nil then return nil end -- between lines: the usual case
+    local line, at = text_of.last_line(text, expect.END_LOOK_BACK)
+    if want_pager then
+      local from, branch = self.is_pager(line)
+      if from then return { from = at, to = #text, unsure = true, key = branch.action } end
+    end
+    if not line:find("%S") then return nil end
+    local from = self.is_prompt(line)
+    if not from then return nil end
+    -- Where the prompt begins in what came: rendering may have shortened the line.
+    local raw = text:sub(at)
+    local seen = line:sub(from)
+    local start = raw:find(seen, 1, true)
+    return { from = start and at + start - 1 or at, to = #text, unsure = true, line = line }
+  end, name = "the prompt" }
+end
+
+--- Opening ------------------------------------------------------------------------------------------------------------
+
+local function set_prompt(self, prompt, level)
+  self.prompt = prompt
+  self.is_prompt = line_test(prompt, level + 1)
+end
+
+local function last_line(self) return (text_of.last_line(self:pending(), expect.END_LOOK_BACK)) end
+
+--- Silence, then twice a newline: the line that stands there both times is the prompt.
+local function learn(self, deadline)
+  local before, banner, size
+  for _ = 1, 6 do
+    self:quiet(math.min(LEARN_QUIET, deadline - core.now()), deadline)
+    if self.ended then self:fail_ended("learn its prompt", "open") end
+    local line = last_line(self)
+    if line:find("%S") and line == before and self:size() > size then
+      set_prompt(self, text_of.prompt_pattern(line), 1)
+      self.banner = banner
+      self:take_all()
+      return
+    end
+    before, size = line:find("%S") and line or nil, self:size()
+    banner = banner or text_of.render(self:pending()):gsub("[^\n]*$", "")
+    if core.now() >= deadline then break end
+    self:send("\n")
+  end
+  local hint = "give the option prompt: a pattern, or false when there is none"
+  self:fail_timeout("learn its prompt", "open", self.timeout, hint)
+end
+
+local function first_prompt(self)
+  local deadline = core.now() + self.timeout
+  if self.prompt == nil then return learn(self, deadline) end
+  local m = self:wait(lines_set(self, true), deadline)
+  for _ = 1, 100 do -- pagers of a long banner
+    if not (m and m.key) then break end
+    self:consume(m)
+    self:send(m.key)
+    m = self:wait(lines_set(self, true), deadline)
+  end
+  if m == "eof" then self:fail_ended("wait for the first prompt", "open") end
+  if not m or m == "limit" then self:fail_timeout("wait for the first prompt", "open", self.timeout) end
+  self.banner = text_of.render(self:consume(m))
+end
+
+local function check(opts, level)
+  opts = options.check(opts, shell_options, level + 1)
+  if opts.record ~= nil then errors.usage(level + 1, "option 'record' is not part of this version") end
+  if opts.timeout == 0 then errors.usage(level + 1, "option 'timeout': more than 0 s expected") end
+  return opts
+end
+
+--- Opens a dialogue and waits for its first prompt.
+---@param session_of fun(): sshlua.Session asked when the options are good
+---@param opts? sshlua.ShellOptions
+---@return sshlua.Shell
+function M.open(session_of, opts, level)
+  level = (level or 1) + 1
+  opts = check(opts, level)
+  local pty = opts.pty
+  if pty == nil or pty == true then pty = { term = "vt100", cols = 511, rows = 1000 } end
+  local cols = pty and (pty.cols or 80)
+  local self = setmetatable({
+    timeout = opts.timeout or TIMEOUT, newline = opts.newline or "\n",
+    settle = opts.settle or 0.05, look_back = opts.look_back, max_buffer = opts.max_buffer or 8 * 1024 * 1024,
+    cols = cols or nil, rows = pty and (pty.rows or 24), wrap = opts.wrap ~= false and cols or nil, banner = "",
+  }, shell_mt)
+  self.is_pager = pager_test(opts.pager, level)
+  if opts.prompt then set_prompt(self, opts.prompt, level) end
+  local session = session_of()
+  self.host, self.session = session.name, session
+  local ok, err = pcall(function()
+    self.ch = scope.deadline({
+      seconds = self.timeout, host = self.host, op = "shell", phase = "channel",
+      message = ("no shell within %g s"):format(self.timeout),
+    }, process.dialogue, session, opts.env, pty, opts.command)
+    self:listen()
+    if opts.prompt ~= false then first_prompt(self) end
+  end)
+  if ok then return self end
+  self:close()
+  error(errors.wrap(err, { host = self.host, op = "shell", phase = "command" }), 0)
+end
+
+--- Talking ------------------------------------------------------------------------------------------------------------
+
+--- Sends strings and secrets as they are, newlines included.
+---@param ... string|sshlua.Secret
+function Shell:send(...)
+  for i = 1, select("#", ...) do
+    local part = select(i, ...)
+    if type(part) ~= "string" and not core.is_secret(part) then
+      errors.usage(2, "send: string or secret expected, got %s", type(part))
+    end
+  end
+  if self.closed then self:fail_ended("send", "send") end
+  for i = 1, select("#", ...) do
+    scope.deadline({
+      seconds = self.timeout, host = self.host, op = "send", phase = "command",
+      message = ("the other side takes no input for %g s"):format(self.timeout),
+    }, await, self.ch.write, self.ch, (select(i, ...)))
+  end
+end
+
+--- As send; when the other side has gone its end will tell.
+local function answer(self, text)
+  local ok, err = pcall(self.send, self, text)
+  if not ok and not (errors.is(err, "channel") and err.name == "EPIPE") then error(err, 0) end
+end
+
+--- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
+--- wiped with.
+local function without_pagers(text)
+  return (text:gsub("(\n?)%z([\b\r \24]*)(\r?\n?)", function(before, wiped, newline)
+    local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
+    if before == "\n" and newline:find("\n") and kept == "" then return "\n" end
+    return before .. kept .. newline
+  end))
+end
+
+local function output_of(self, raw, sent)
+  local text = text_of.render(without_pagers(raw), self.wrap)
+  if self.echo == false then
+    if self.cols and text:sub(1, 1) == "\n" then text = text:sub(2) end -- what the line's end does
+    return text
+  end
+  return text, text_of.after_echo(text, sent, function(before)
+    if self.echo then return true end -- there is one: messages of a device may stand in front
+    for line in before:gmatch("[^\n]+") do
+      if line:find("%S") and not self.is_prompt(line) then return false end
+    end
+    return true
+  end)
+end
+
+local cmd_options = { timeout = "seconds", prompt = "string|function|table|userdata" }
+
+--- The dialogue of one command up to the prompt behind it; returns its output.
+local function converse(self, sent, set, deadline, seconds)
+  local what, parts, kept = "'" .. errors.excerpt(sent, 60) .. "'", {}, 0
+  for _ = 1, PAGES_MAX do
+    local m = self:wait(set, deadline)
+    if m == "eof" then self:fail_ended(what, "cmd", table.concat(parts)) end
+    if not m then self:fail_timeout(what, "cmd", seconds, nil, table.concat(parts)) end
+    if m == "limit" or kept + self:size() > self.max_buffer then self:fail_limit(what, "cmd") end
+    if m.key then
+      parts[#parts + 1] = self:consume(m) .. "\0"
+      kept = kept + #parts[#parts]
+      answer(self, m.key)
+    else
+      local text, at = output_of(self, table.concat(parts) .. self:before(m), sent)
+      -- A prompt in front of the echo is an older one: what belongs to this command comes yet.
+      local wait = not at and self.echo ~= false and sent:find("%S")
+        and self:receive(math.min(ECHO_SECONDS, deadline - core.now()))
+      if not wait then
+        local before = self:consume(m)
+        if at then
+          self.echo = true
+        elseif self.echo == nil and sent:find("%S") then
+          self.echo = false
+        end
+        return at and text:sub(at) or (output_of(self, table.concat(parts) .. before, sent))
+      end
+    end
+  end
+  self:fail_limit(what, "cmd")
+end
+
+--- Sends a line and returns what comes up to the next prompt: without echo, prompt, pagers and control sequences, lines
+--- joined that the terminal has broken, without the last newline.
+---@param line string
+---@param opts? { timeout?: number, prompt?: any } another prompt for this command only
+---@return string
+function Shell:cmd(line, opts)
+  opts = options.check(opts, cmd_options, 2)
+  if type(line) ~= "string" or line:find("[\r\n%z]") then errors.usage(2, "cmd: one line expected") end
+  if not self.is_prompt and not opts.prompt then
+    errors.usage(2, "cmd: this shell has no prompt: use send and expect, or give the option prompt")
+  end
+  local done = self:turn(2)
+  local kept = self.is_prompt
+  if opts.prompt then self.is_prompt = line_test(opts.prompt, 2) end
+  local ok, out = pcall(function()
+    self:quiet(0.001, core.now() + 1)
+    self:take_all() -- what nobody asked for
+    self:send(line .. self.newline)
+    local seconds = opts.timeout or self.timeout
+    return converse(self, line, lines_set(self, true), core.now() + seconds, seconds)
+  end)
+  self.is_prompt = kept
+  done()
+  if not ok then error(out, 0) end
+  return (out:gsub("\n$", ""))
+end
+
+---@class sshlua.Match
+---@field text string what matched
+---@field before string what came in front of it
+---@field index integer which branch
+---@field key any its text, pattern, function or object
+---@field truncated? boolean more came in front than was kept
+---@field [integer] any captures
+
+local function act(self, m, set)
+  if type(m) == "string" then return true, set[m] == true and m or set[m](self) end
+  local action = m.branch.action
+  local match = { text = self:text_at(m), index = m.branch.index, key = m.branch.key, truncated = self.truncated }
+  for i, value in ipairs(m.captures) do match[i] = value end
+  local before = self:consume(m)
+  if #before > self.max_buffer then -- by what came last
+    before, match.truncated = before:sub(-self.max_buffer), true
+  end
+  match.before = before:gsub(text_of.ERASE, "")
+  if action == true then return true, match end
+  if type(action) == "function" then
+    local value = action(match, self)
+    return value ~= nil, value
+  end
+  if action then answer(self, action) end
+  return false
+end
+
+local expect_options = { timeout = "seconds", plain = "boolean" }
+
+--- Waits for the first of several: a pattern, plain text ({ plain = "..." }), function(text) that returns where a match
+--- begins and ends, or anything with find(text, init). One of them, a list of them or of { what, action }, or a table
+--- [what] = action. Actions: true ends; a function is called with the match and the shell, may wait, and ends when it
+--- returns something; a string or secret is sent. Without an end, waiting goes on. Also eof, timeout, limit = function.
+---@param what any
+---@param opts? { timeout?: number, plain?: boolean } seconds for all of it
+---@return any what the last action returned; the match for true
+function Shell:expect(what, opts)
+  opts = options.check(opts, expect_options, 2)
+  local set = expect.compile(what, opts.plain, 2)
+  local seconds = opts.timeout or self.timeout
+  local deadline = core.now() + seconds
+  local done = self:turn(2)
+  local r = task.pack(pcall(function()
+    while true do
+      local m = self:wait(set, deadline) or "timeout"
+      if type(m) == "string" and not set[m] then
+        if m == "eof" then self:fail_ended("expect " .. expect.describe(set), "expect") end
+        self:fail_timeout("expect " .. expect.describe(set), "expect", seconds)
+      end
+      local over, value = act(self, m, set)
+      if over then return value end
+    end
+  end))
+  done()
+  if not r[1] then error(r[2], 0) end
+  return r[2]
+end
+
+--- Hands the terminal over to the person at it, until the shell ends or the escape key is typed; see interact.lua.
+---@param opts? { escape?: string|false }
+---@return "escape"|"eof"
+function Shell:interact(opts)
+  return require("sshlua.interact").run(self, opts, 2) -- loaded when a person talks
+end
+
+--- Tells the terminal its new size.
+---@param cols integer
+---@param rows integer
+function Shell:resize(cols, rows)
+  await(self.ch.resize, self.ch, cols, rows)
+  self.cols, self.rows = cols, rows
+  if self.wrap then self.wrap = cols end
+end
+
+--- Ends the dialogue at once. Idempotent.
+function Shell:close()
+  self.closed = true
+  if self.ch then self.session:_close_channel(self.ch) end
+end
+shell_mt.__close = Shell.close
+
+return M

@@ -1,0 +1,85 @@
+/* tty_raw() -> socket, or nil, error: the controlling terminal for a person who talks to another
+   host: every byte as it is typed. tty_restore() gives it back; so do fatal signals, exit() and the
+   end of the module (ttyguard). Knows the terminal; must not know who talks to whom. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "loop/op.h"
+#include "loop/socket.h"
+#include "loop/ttyguard.h"
+#include "loop/verbs.h"
+
+#define HOLDER_KEY "sshlua.tty.raw"
+
+/* Of a Lua state: gives the terminal back when the state ends. */
+typedef struct holder {
+  sl_owned owned;
+  bool has_it;
+} holder;
+
+static void holder_drop(holder *h) {
+  if (!h->has_it) return;
+  h->has_it = false;
+  sl_disown(&h->owned);
+  sl_ttyguard_give_back();
+}
+
+static void holder_shut(sl_owned *owned) {
+  holder_drop((holder *)((char *)owned - offsetof(holder, owned)));
+}
+
+static holder *holder_get(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, HOLDER_KEY);
+  holder *h = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (h) return h;
+  h = lua_newuserdata(L, sizeof *h); /* without a finalizer: the registry keeps it to the end */
+  *h = (holder){.has_it = false};
+  lua_setfield(L, LUA_REGISTRYINDEX, HOLDER_KEY);
+  return h;
+}
+
+static int push_failure(lua_State *L, int code) {
+  sl_err err = {0};
+  sl_err_uv(&err, SL_IO, code, "no terminal to hand over");
+  lua_pushnil(L);
+  sl_push_err(L, &err);
+  return 2;
+}
+
+/* The settings have a descriptor of their own: the socket may be closed first. */
+static int terminal_take(void) {
+  int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) return -errno;
+  int rc = sl_ttyguard_raw(fd);
+  if (rc != 0) close(fd);
+  return rc;
+}
+
+static int l_tty_raw(lua_State *L) {
+  sl_loop *loop = sl_loop_get(L);
+  holder *h = holder_get(L);
+  int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) return push_failure(L, -errno);
+  sl_socket_push(L, fd, SL_SOCKET_PIPE); /* may raise: nothing is changed yet */
+  int rc = terminal_take();
+  if (rc != 0) return push_failure(L, rc); /* the socket goes to the collector */
+  h->has_it = true;
+  sl_own(loop, &h->owned, holder_shut);
+  return 1;
+}
+
+static int l_tty_restore(lua_State *L) {
+  holder_drop(holder_get(L));
+  return 0;
+}
+
+static const luaL_Reg raw_functions[] = {
+    {"tty_raw", l_tty_raw}, {"tty_restore", l_tty_restore}, {NULL, NULL}};
+
+void sl_ttyraw_open(lua_State *L) {
+  luaL_setfuncs(L, raw_functions, 0);
+}
