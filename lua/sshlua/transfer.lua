@@ -141,7 +141,7 @@ local function put_any(job, from, to)
   if type(from) ~= "string" then return put_data(job, from, to) end
   local st = look(from)
   if st then return put_path(job, from, names.target(from, to), st) end
-  if not from:find("[*?%[]") then st = await(core.fs_stat, from) end -- raises
+  if not from:find("[*?%[]") then await(core.fs_stat, from) end -- raises
   local found = require("sshlua.transfer_glob").here(from)
   if not found[1] then
     errors.raise({ kind = "io", name = "ENOENT", host = job.name, op = job.op, path = from,

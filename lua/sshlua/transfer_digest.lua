@@ -73,7 +73,8 @@ function M.compare(job, what, here, there)
   job.digest = here
   if here == there then return end
   errors.raise({ kind = "io", name = "DIGEST", host = job.name, op = job.op,
-    message = ("%s: the copy differs from the original: sha256 %s here, %s there"):format(errors.excerpt(what), here, there),
+    message = ("%s: the copy differs from the original: sha256 %s here, %s there")
+      :format(errors.excerpt(what), here, there),
     hint = "the file may have changed while it was copied" })
 end
 

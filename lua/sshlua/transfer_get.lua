@@ -35,7 +35,8 @@ local function receive(job, entry, remote, file, from, size)
     if ended then break end
     if at >= most then
       errors.raise({ kind = "limit", host = job.name, op = job.op, path = entry.path,
-        message = ("%s: the server sends more than the %d bytes it announced"):format(errors.excerpt(entry.path), size) })
+        message = ("%s: the server sends more than the %d bytes it announced")
+          :format(errors.excerpt(entry.path), size) })
     end
     entry.poll = function() return (select(2, remote:progress())) end
   end
@@ -98,20 +99,24 @@ local function settle(job, file, st)
   if job.opts.times and st.mtime then await(core.fs_utime, at, st.mtime, st.mtime) end
 end
 
+local function digest_here(job, dir, name)
+  local file = dir:call(core.fs_open, name, "rn", nil)
+  local ok, sum = pcall(digest.of_local, job, file)
+  pcall(file.close, file, function() end)
+  if not ok then error(sum, 0) end
+  return sum
+end
+
 local function is_same(job, path, dir, name, st)
   local skip = job.opts.skip
   if not skip then return false end
   local mine = here.look(dir, name)
   if not mine or mine.type ~= "file" or mine.size ~= st.size then return false end
   if skip == "time" then return st.mtime ~= nil and math.abs(math.floor(mine.mtime) - st.mtime) <= 1 end
-  local file = dir:call(core.fs_open, name, "rn", nil)
-  local ok, digest_here = pcall(digest.of_local, job, file)
-  pcall(file.close, file, function() end)
-  if not ok then error(digest_here, 0) end
-  return digest_here == digest.of_remote(job, path, nil, st.size)
+  return digest_here(job, dir, name) == digest.of_remote(job, path, nil, st.size)
 end
 
-local function fill(job, entry, path, file, from, st)
+local function fill(job, entry, path, file, from, st, sum)
   local size = st.size or 0
   local remote = job.sftp:open(path, "r")
   local ok, err = pcall(receive, job, entry, remote, file, from, size)
@@ -125,7 +130,7 @@ local function fill(job, entry, path, file, from, st)
   remote:abandon() -- nothing that a close could say matters to what has been read
   if job.opts.verify then
     local there = digest.of_remote(job, path, nil, err)
-    digest.compare(job, path, digest.of_local(job, file), there)
+    digest.compare(job, path, sum(), there)
   end
   settle(job, file, st)
   if job:durable(err) then job:quiet(await, file.fsync, file) end
@@ -145,7 +150,7 @@ local function receive_file(job, path, dir, name, st)
   local entry = job:begin(path, st.size)
   job.resumed = from > 0 and from or nil
   local ok, err = pcall(function()
-    fill(job, entry, path, file, from, st)
+    fill(job, entry, path, file, from, st, function() return digest_here(job, dir, temp) end)
     await(file.close, file)
     dir:call(core.fs_rename, temp, dir:at(name))
   end)
@@ -155,7 +160,7 @@ local function receive_file(job, path, dir, name, st)
   pcall(file.close, file, function() end)
   if not job.opts.resume then core.fs_unlink(dir:at(temp), function() dir.gone = true end) end
   err = explain(err, dir, temp, name)
-  if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = entry.safe or 0 end
+  if errors.is(err) and err.kind ~= "cancelled" and rawget(err, "bytes") == nil then err.bytes = entry.safe or 0 end
   error(err, 0)
 end
 

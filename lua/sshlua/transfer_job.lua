@@ -177,6 +177,7 @@ function M.run(self, fn)
     s:cancel()
   end)
   if not ok then
+    pcall(self.report, self, true)
     if errors.is(err, "cancelled") or not errors.is(err) then error(err, 0) end
     errors.wrap(err, { host = self.name, op = self.op, bytes = self:moved(), result = self:result(err) })
     error(err, 0)
