@@ -226,20 +226,19 @@ local function with_bar(job, progress)
   end
 end
 
---- Does it; `opts` have been checked.
----@param host sshlua.Host
----@param op "put"|"get"|"sync"
----@param opts sshlua.TransferOptions
+--- fn(job) as a job to a host, with its SFTP session; `opts` have been checked. `otherwise`: what is done when there is
+--- no SFTP.
 ---@return sshlua.Result
-function M.run(host, op, from, to, opts)
+function M.with_job(host, op, opts, fn, otherwise)
   local session, who = host:session(), as_who(opts)
   local ok, client
   if who then ok, client = pcall(sftp.open, session, who) else ok, client = pcall(session.sftp, session) end
-  if not ok then return without_sftp(host, op, from, to, opts, client) end
+  if not ok and otherwise then return otherwise(client) end
+  if not ok then error(client, 0) end
   local job = Job.new(host, op, opts)
   job.sftp = client
   with_bar(job, opts.progress)
-  local good, r = pcall(Job.run, job, function() verbs[op](job, from, to) end)
+  local good, r = pcall(Job.run, job, fn)
   if who then client:close() end
   if not good then
     if opts.check == false and errors.is(r) and r.result then return r.result end
@@ -247,6 +246,16 @@ function M.run(host, op, from, to, opts)
   end
   if opts.check ~= false then r:check() end
   return r
+end
+
+--- Does it; `opts` have been checked.
+---@param host sshlua.Host
+---@param op "put"|"get"|"sync"
+---@param opts sshlua.TransferOptions
+---@return sshlua.Result
+function M.run(host, op, from, to, opts)
+  return M.with_job(host, op, opts, function(job) verbs[op](job, from, to) end,
+    function(err) return without_sftp(host, op, from, to, opts, err) end)
 end
 
 return M

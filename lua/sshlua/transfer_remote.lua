@@ -30,7 +30,7 @@ end
 function M.list(dir)
   local entries, refused = dir.sftp:list(dir.shown)
   for _, e in ipairs(entries) do
-    if e.type == "unknown" or not e.size or not e.mtime then
+    if e.type == "unknown" or not e.size then
       local st = M.look(dir, e.name) or {}
       e.type, e.size, e.mode, e.mtime = st.type or "unknown", st.size, st.mode, st.mtime
     end

@@ -15,6 +15,7 @@ local M = {}
 
 local DEPTH_MAX = 64
 local WALKERS = 8
+local ENTRIES_MAX = 10000000
 
 ---@class sshlua.Tree
 ---@field job sshlua.TransferJob
@@ -195,6 +196,10 @@ function Tree:walk(s, node)
   end)
   if not ok then return end
   job:tick()
+  self.entries = (self.entries or 0) + #entries
+  if self.entries > ENTRIES_MAX then
+    errors.raise({ kind = "limit", message = ("more than %d entries in a tree"):format(ENTRIES_MAX) })
+  end
   if refused > 0 then
     job:leave_out(node.source.shown, ("%d names that are not names of files"):format(refused))
   end
