@@ -158,7 +158,7 @@ local function receive_file(job, path, dir, name, st)
   job:finish(entry)
   if ok then return end
   pcall(file.close, file, function() end)
-  if not job.opts.resume then core.fs_unlink(dir:at(temp), function() dir.gone = true end) end
+  if not job.opts.resume then dir:drop(temp) end
   err = explain(err, dir, temp, name)
   if errors.is(err) and err.kind ~= "cancelled" and rawget(err, "bytes") == nil then err.bytes = entry.safe or 0 end
   error(err, 0)

@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
 
 local M = { is_local = true }
@@ -41,6 +42,9 @@ function Directory:at(name) return ("/proc/self/fd/%d/%s"):format(self.file:fd()
 function Directory:show(name) return self.shown:sub(-1) == "/" and self.shown .. name or self.shown .. "/" .. name end
 
 function Directory:call(fn, name, ...) return M.call(self.shown, fn, self:at(name), ...) end
+
+--- Removes what a failure has left, also when we are being cancelled. Waits: our descriptor must stay open.
+function Directory:drop(name) pcall(scope.shield, scope.timeout, 5, await, core.fs_unlink, self:at(name)) end
 
 function Directory:leave() pcall(self.file.close, self.file, function() end) end
 
@@ -128,7 +132,7 @@ function M.link(dir, name, target, temp)
   M.call(dir.shown, core.fs_symlink, target, at)
   local ok, err = pcall(M.call, dir.shown, core.fs_rename, at, dir:at(name))
   if ok then return end
-  core.fs_unlink(at, function() end)
+  dir:drop(temp)
   error(err, 0)
 end
 
