@@ -18,6 +18,7 @@ end
 local function connect(host)
   return ssh.connect(host, {
     identity = opt.key, known_hosts = opt["known-hosts"], agent = false,
+    ssh_config = false,
     ciphers = opt.cipher, timeout = 60,
   })
 end

@@ -2,13 +2,14 @@
 --- what
 --- was tried and why each failed.
 
-local agent = require("sshlua.agent")
+local lazy = require("sshlua.lazy")
+local agent = lazy("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local identities = require("sshlua.identities")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
-local rsa_size = require("sshlua.rsa_size")
+local rsa_size = lazy("sshlua.rsa_size")
 local secret = require("sshlua.secret")
 local task = require("sshlua.task.core")
 

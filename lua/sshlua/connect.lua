@@ -12,13 +12,14 @@ local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pace = require("sshlua.pace")
 local pool = require("sshlua.pool")
-local proxy = require("sshlua.proxy")
-local rsa_size = require("sshlua.rsa_size")
+local lazy = require("sshlua.lazy")
+local proxy = lazy("sshlua.proxy")
+local rsa_size = lazy("sshlua.rsa_size")
 local scope = require("sshlua.task.scope")
 local session = require("sshlua.session")
 local target_of = require("sshlua.target")
 local task = require("sshlua.task.core")
-local tunnel = require("sshlua.tunnel")
+local tunnel = lazy("sshlua.tunnel")
 
 local M = { options = target_of.options, target = target_of.new }
 

@@ -25,16 +25,6 @@ local TRY_HOSTS = 3
 
 local prepared = {} -- "sudo root" -> it has worked on a host
 
---- Is a dialogue needed?
-function M.wanted(opts)
-  if opts.sudo or opts.su or opts.doas then return true end
-  if not opts.env then return false end
-  for _, value in pairs(opts.env) do
-    if core.is_secret(value) then return true end
-  end
-  return false
-end
-
 --- Passwords --------------------------------------------------------------------------------------------------------
 
 -- A password is tried on one host first. While it is, and after it was refused there, no other host gets it: fifty

@@ -8,8 +8,9 @@ local options = require("sshlua.options")
 local pool = require("sshlua.pool")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task")
-local transfer = require("sshlua.transfer")
-local tunnel = require("sshlua.tunnel")
+local lazy = require("sshlua.lazy")
+local transfer = lazy("sshlua.transfer")
+local tunnel = lazy("sshlua.tunnel")
 
 local M = {}
 

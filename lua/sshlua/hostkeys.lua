@@ -1,15 +1,16 @@
 --- Is this the right server? OpenSSH's rules: known_hosts, host certificates, revocations, pinned fingerprints, or the
 --- script's own judgement. Only an explicit match passes; everything else refuses, an error inside the check too.
 
-local ask = require("sshlua.hostkey_ask")
+local lazy = require("sshlua.lazy")
+local ask = lazy("sshlua.hostkey_ask")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local known_hosts = require("sshlua.known_hosts")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
-local revoked = require("sshlua.revoked")
+local revoked = lazy("sshlua.revoked")
 local scope = require("sshlua.task.scope")
-local show = require("sshlua.hostkey_show")
+local show = lazy("sshlua.hostkey_show")
 local task = require("sshlua.task.core")
 
 local M = {}

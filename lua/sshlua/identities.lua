@@ -1,7 +1,8 @@
 --- What one can prove oneself with by public key: files, keys from memory, the agent's keys, certificates; in OpenSSH's
 --- order. Files are read and parsed once per process, passphrases asked once.
 
-local agent = require("sshlua.agent")
+local lazy = require("sshlua.lazy")
+local agent = lazy("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")

@@ -1,13 +1,15 @@
 --- sshlua: scriptable SSH automation. What users require; re-exports, no logic.
 
 local core = require("sshlua.core")
-local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
 local host = require("sshlua.host")
-local hosts = require("sshlua.hosts")
+local lazy = require("sshlua.lazy")
 local quote = require("sshlua.quote")
-local secret = require("sshlua.secret")
+local secret = lazy("sshlua.secret")
 local task = require("sshlua.task")
+
+local elevate = lazy("sshlua.elevate")
+local hosts = lazy("sshlua.hosts")
 
 ---@class sshlua
 local M = {
@@ -19,14 +21,11 @@ local M = {
   shield = task.shield, retry = task.retry, sleep = task.sleep, queue = task.queue, semaphore = task.semaphore,
   event = task.event, now = task.now,
 
-  -- hosts
-  here = require("sshlua.here"),
-
   -- text
   quote = quote.quote, sh = quote.sh,
 
   -- secrets
-  is_secret = core.is_secret, mask = core.mask, masker = core.masker, ask_sudo = elevate.ask_sudo,
+  is_secret = core.is_secret, mask = core.mask, masker = core.masker,
 
   errors = errors,
   is_error = errors.is,
@@ -77,6 +76,9 @@ function M.connect(name, opts) return (host.connect(name, opts, 2)) end
 ---@return sshlua.Secret
 function M.secret(name, opts) return (secret.get(name, opts, 2)) end
 
+--- Asks for sudo's password now, for all hosts; see elevate.ask_sudo.
+function M.ask_sudo(...) return elevate.ask_sudo(...) end
+
 --- fn(...)'s results; or nil and the error. Cancellation and misuse are raised.
 ---@param fn fun(...): ...
 ---@param ... any for fn
@@ -94,9 +96,6 @@ end
 ---@return fun() stop
 function M.log(fn) return require("sshlua.log").listen(fn) end
 
-return setmetatable(M, {
-  __index = function(_, name)
-    if name == "json" then return require("sshlua.json") end
-    if name == "config" then return require("sshlua.ssh_config") end
-  end,
-})
+local parts = { here = "sshlua.here", json = "sshlua.json", config = "sshlua.ssh_config" }
+
+return setmetatable(M, { __index = function(_, name) return parts[name] and require(parts[name]) end })

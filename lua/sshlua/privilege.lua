@@ -44,6 +44,16 @@ function M.check(opts, level)
   end
 end
 
+--- Is a dialogue needed?
+function M.wanted(opts)
+  if opts.sudo or opts.su or opts.doas then return true end
+  if not opts.env then return false end
+  for _, value in pairs(opts.env) do
+    if core.is_secret(value) then return true end
+  end
+  return false
+end
+
 ---@class sshlua.PrivilegePlan
 ---@field program string sudo, su or doas
 ---@field user string

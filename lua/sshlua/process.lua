@@ -4,10 +4,12 @@
 local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local core = require("sshlua.core")
-local elevate = require("sshlua.elevate")
+local lazy = require("sshlua.lazy")
+local elevate = lazy("sshlua.elevate")
 local errors = require("sshlua.errors")
 local group = require("sshlua.task.group")
 local log = require("sshlua.log")
+local privilege = require("sshlua.privilege")
 local scope = require("sshlua.task.scope")
 local stream = require("sshlua.stream")
 local task = require("sshlua.task.core")
@@ -107,7 +109,7 @@ end
 
 --- A channel with the command under way. `input`: something will be written to it.
 local function start(session, cmd, opts, input)
-  if elevate.wanted(opts) then return elevate.start(session, command.text(cmd, 4), opts, input, launch) end
+  if privilege.wanted(opts) then return elevate.start(session, command.text(cmd, 4), opts, input, launch) end
   local ch, text = prepare(session, cmd, opts)
   local ok, err = pcall(await, ch.exec, ch, text)
   if ok then return ch end
@@ -272,7 +274,7 @@ local function exec_whole(session, cmd, opts, before)
 end
 
 local function exec(session, cmd, opts)
-  local by_pieces = opts.stdin ~= nil or opts.sink or opts.idle or elevate.wanted(opts)
+  local by_pieces = opts.stdin ~= nil or opts.sink or opts.idle or privilege.wanted(opts)
   return (by_pieces and exec_pieces or exec_whole)(session, cmd, opts, core.now())
 end
 

@@ -1,8 +1,9 @@
 --- By which way a host is reached: directly, through other hosts, through a command. Decides; opens nothing.
 
 local errors = require("sshlua.errors")
-local jump = require("sshlua.jump")
-local proxy = require("sshlua.proxy")
+local lazy = require("sshlua.lazy")
+local jump = lazy("sshlua.jump")
+local proxy = lazy("sshlua.proxy")
 
 local M = {}
 

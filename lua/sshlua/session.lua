@@ -8,10 +8,11 @@ local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
-local sftp = require("sshlua.sftp")
+local lazy = require("sshlua.lazy")
+local sftp = lazy("sshlua.sftp")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
-local tunnel = require("sshlua.tunnel")
+local tunnel = lazy("sshlua.tunnel")
 
 local M = {}
 
