@@ -13,7 +13,7 @@ local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local results = require("sshlua.results")
 local task = require("sshlua.task")
-local transfer = require("sshlua.transfer")
+local transfer = lazy("sshlua.transfer")
 
 local M = {}
 
