@@ -99,6 +99,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_key_open(L);
   sl_known_hosts_open(L);
   sl_trust_open(L);
+  sl_hasher_open(L);
   sl_text_open(L);
   sl_yaml_open(L);
   sl_secret_open(L);

@@ -126,7 +126,7 @@ function Host:spawn(cmd, opts)
   return self:session():spawn(cmd, options.merge(kept, opts))
 end
 
---- A copy as the wrong user would be worse than none.
+--- A shell as the wrong user would be worse than none.
 local function refuse_privilege(self, verb, what)
   for _, name in ipairs({ "sudo", "su", "doas" }) do
     if self.defaults[name] then
@@ -163,36 +163,44 @@ function Host:dial(address, opts)
   return self:session():dial(address, opts)
 end
 
---- Copies a local file to the host, complete or not at all.
----@param from string
----@param to string a name, or a directory with a slash at its end
----@param opts? { mode?: string, timeout?: number }
----@return sshlua.Result
-function Host:put(from, to, opts)
-  opts = options.merge(options.check(opts, { mode = "string|number", timeout = "seconds" }, 2))
-  refuse_privilege(self, "put", "copies")
-  transfer.check("put", from, to, opts.mode, 2)
-  return within_time(self, opts, "put " .. from, transfer.put, self, from, to, opts)
+local function copy(self, op, from, to, opts, level)
+  local d = self.defaults
+  local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
+  opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
+  local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
+  return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
 end
 
---- Copies a file of the host here, complete or not at all.
+--- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, or bytes
+--- ({ data = "..." }, a function that returns the next ones, something with read, io.stdin). Files arrive complete
+--- under their name or not at all.
+---@param from string|function|table|file*
+---@param to string a name, or a directory with a slash at its end
+---@param opts? sshlua.TransferOptions
+---@return sshlua.Result
+function Host:put(from, to, opts) return (copy(self, "put", from, to, opts, 2)) end
+
+--- Copies from the host: a file, a directory with what is in it, or what a glob matches. Never writes outside `to`.
 ---@param from string
 ---@param to string a name, or a directory with a slash at its end
----@param opts? { timeout?: number }
+---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
-function Host:get(from, to, opts)
-  opts = options.merge(options.check(opts, { timeout = "seconds" }, 2))
-  refuse_privilege(self, "get", "copies")
-  transfer.check("get", from, to, nil, 2)
-  return within_time(self, opts, "get " .. from, transfer.get, self, from, to, opts)
-end
+function Host:get(from, to, opts) return (copy(self, "get", from, to, opts, 2)) end
+
+--- Makes the host's directory like the local one: only what differs is copied; with delete = true, what is not here is
+--- removed there.
+---@param from string
+---@param to string
+---@param opts? sshlua.TransferOptions
+---@return sshlua.Result
+function Host:sync(from, to, opts) return (copy(self, "sync", from, to, opts, 2)) end
 
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
 function Host:close() connect.close_shared(self.target) end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "forward", "socks", "reverse", "sync", "template", "save", "link", "file", "dir", "line", "service",
+  "forward", "socks", "reverse", "template", "save", "link", "file", "dir", "line", "service",
   "package", "facts", "reboot", "wait_up", "hostkeys",
 }) do
   Host[verb] = function()

@@ -13,6 +13,7 @@ local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local results = require("sshlua.results")
 local task = require("sshlua.task")
+local transfer = lazy("sshlua.transfer")
 
 local M = {}
 
@@ -140,15 +141,54 @@ function Fleet:run(cmd, opts)
   end)
 end
 
---- Copies a file to every host.
----@param from string
----@param to string a name, or a directory with a slash at its end
----@param opts? { mode?: string, timeout?: number, parallel?: integer, check?: boolean }
----@return sshlua.Results
-function Fleet:put(from, to, opts)
+--- What all hosts together may have on their way, so that memory does not grow with the fleet.
+local BUFFERS, BUFFER_MIN, BUFFER_MAX = 16 * 1024 * 1024, 256 * 1024, 4 * 1024 * 1024
+
+local function copy(self, op, from, opts, to_of)
   local own, rest = split(opts, each_options)
-  options.check(own, each_options, 2)
-  return fan_out(self, own, "put", function(h) return h:put(from, to, rest) end)
+  options.check(own, each_options, 3)
+  transfer.check(op, from, to_of({ name = "host" }), rest, 3)
+  rest.check = nil
+  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or from.data == nil) then
+    errors.usage(3, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }", op, #self)
+  end
+  local at_once = math.min(#self, own.parallel or preferred_parallel() or PARALLEL)
+  rest.buffer = rest.buffer or math.max(BUFFER_MIN, math.min(BUFFER_MAX, math.floor(BUFFERS / math.max(at_once, 1))))
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, op, function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return h[op](h, from, to_of(h), rest)
+  end)
+end
+
+--- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
+--- its own speed.
+---@param from string|{ data: string }
+---@param to string a name, or a directory with a slash at its end
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, function() return to end)) end
+
+--- Makes every host's directory like the local one; see Host.sync.
+---@param from string
+---@param to string
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:sync(from, to, opts) return (copy(self, "sync", from, opts, function() return to end)) end
+
+--- Copies from every host: to `to`/HOST/..., or to the path that {host} in `to` makes.
+---@param from string
+---@param to string
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:get(from, to, opts)
+  if type(to) ~= "string" then errors.usage(2, "get: file name expected, got %s", type(to)) end
+  opts = options.merge({ parents = true }, opts)
+  return (copy(self, "get", from, opts, function(h)
+    local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
+    if to:find("{host}", 1, true) then return (to:gsub("{host}", function() return name end)) end
+    return (to:gsub("(.)/+$", "%1")) .. "/" .. name .. "/"
+  end))
 end
 
 --- Follows a file on every host: for event in fleet:tail(path) do print(event.host, event.line) end

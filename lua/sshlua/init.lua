@@ -51,6 +51,13 @@ function M.hosts(expression, opts)
   return (hosts.new(expression, opts, 2, sources))
 end
 
+--- Copies a file from host to host, through memory: ssh.copy("a:/x", "b:/y"). Complete under its name, or not at all.
+---@param from string HOST:PATH, or { host, path }
+---@param to string HOST:PATH, or { host, path }
+---@param opts? sshlua.TransferOptions
+---@return sshlua.Result
+function M.copy(from, to, opts) return (require("sshlua.transfer_copy").copy(from, to, opts, 2)) end
+
 --- An inventory: a file (Lua, YAML, INI, JSON, groups of ClusterShell), an executable, a directory, or several.
 ---@param source? string|string[] default: $SSHLUA_INVENTORY, or config.lua's
 ---@param opts? sshlua.InventoryOptions

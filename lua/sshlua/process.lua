@@ -119,6 +119,9 @@ local function start(session, cmd, opts, input)
   error(explain(err), 0)
 end
 
+--- The channel of a command that was started, for those who speak a protocol with it.
+M.channel = function(session, cmd, opts) return start(session, cmd, opts, true) end
+
 --- Feeding ----------------------------------------------------------------------------------------------------------
 
 local function feed(ch, stdin)

@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")
+local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
 local sftp_file = require("sshlua.sftp_file")
 local sftp_tree = require("sshlua.sftp_tree")
@@ -52,20 +53,34 @@ local function explain(err)
   return err
 end
 
-local function start(ch)
-  await(ch.subsystem, ch, "sftp")
+local function start(ch, is_started)
+  if not is_started then await(ch.subsystem, ch, "sftp") end
   return (await(core.sftp, ch))
 end
 
---- A new SFTP session on a channel of its own.
+--- As another user there is no subsystem: the server's program is started, from where systems have it.
+local PROGRAM = "for f in /usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh /usr/libexec /usr/lib "
+  .. "/usr/local/libexec; do "
+  .. '[ -x "$f/sftp-server" ] && exec "$f/sftp-server"; done; echo "no sftp-server found" >&2; exit 127'
+
+local function open_as(session, who)
+  local ch = process.channel(session, PROGRAM, who)
+  if type(ch) == "userdata" then return ch end
+  session:_close_channel(ch)
+  errors.raise({ kind = "channel", host = session.name, op = "sftp",
+    message = "SFTP as another user does not work through a terminal, which the host insists on",
+    hint = "sudoers: Defaults !requiretty, !use_pty for this account" })
+end
+
+--- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }.
 ---@return sshlua.Sftp
-function M.open(session)
-  local ch = session:_open_channel()
+function M.open(session, who)
+  local ch = who and open_as(session, who) or session:_open_channel()
   local seconds = session.open_seconds
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",
     message = ("the server did not start SFTP within %g s"):format(seconds or 0),
-  }, start, ch)
+  }, start, ch, who ~= nil)
   if not ok then
     session:_close_channel(ch)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)

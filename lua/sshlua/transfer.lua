@@ -1,22 +1,56 @@
---- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name
---- or not
---- at all; sizes are compared before it does.
+--- put, get and sync of a host: what the options mean, what is copied where, over which SFTP session. How a file or a
+--- tree is copied is in transfer_put, transfer_get and transfer_tree, which are loaded when they are wanted.
 
-local Result = require("sshlua.result").Result
+local Job = require("sshlua.transfer_job")
+local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
-local quote = require("sshlua.quote")
+local here = require("sshlua.transfer_local")
+local names = require("sshlua.transfer_names")
+local options = require("sshlua.options")
+local privilege = require("sshlua.privilege")
+local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 
 local M = {}
 
 local await = task.await
-local PIECE = 1024 * 1024
 
-local function target_name(from, to)
-  if to:sub(-1) ~= "/" then return to end
-  return to .. from:match("([^/]+)/*$")
-end
+---@class sshlua.TransferOptions
+---@field mode? string|number octal digits: the files' permissions; default those of the originals
+---@field dir_mode? string|number the directories'
+---@field setuid? boolean keep setuid, setgid and sticky bits of the originals
+---@field times? boolean keep the originals' modification times; default: sync only
+---@field links? "skip"|"copy"|"follow" symbolic links in trees; default skip, sync: copy
+---@field unsafe_links? boolean get: make links that lead out of the tree, too
+---@field resume? boolean keep an unfinished copy, and go on where it ended
+---@field verify? "sha256" compare digests of both sides before the copy gets its name
+---@field skip? "time"|"digest"|false leave what is the same by size and time, or by size and digest; default sync: time
+---@field delete? boolean sync: remove what the source has not
+---@field exclude? string|string[] patterns: names, paths with a slash, directories with a slash at the end
+---@field dry_run? boolean only say what would be done
+---@field fsync? boolean wait for the disk; default: single files, and of trees those of 1 MiB or more
+---@field parents? boolean make the directories above the target
+---@field keep_going? boolean false: the first entry that fails ends the tree
+---@field files? integer how many at once, default 64 small and 4 large ones
+---@field buffer? integer bytes on their way per file, default 4 MiB
+---@field limit? number bytes per second
+---@field progress? boolean|fun(event: sshlua.TransferProgress) true: a bar, on a terminal
+---@field idle? number seconds without a byte until it is given up; default 120, 0: none
+---@field timeout? number seconds of wall time, connecting included
+---@field check? boolean false: failures give a Result
+---@field sudo? boolean|string|sshlua.Privilege as root, as that user
+---@field su? boolean|string|sshlua.Privilege
+---@field doas? boolean|string|sshlua.Privilege
+M.options = {
+  mode = "string|number", dir_mode = "string|number", setuid = "boolean", times = "boolean", links = "string",
+  unsafe_links = "boolean", resume = "boolean", verify = "string|false", skip = "string|false", delete = "boolean",
+  exclude = "list", dry_run = "boolean", fsync = "boolean", parents = "boolean", keep_going = "boolean",
+  files = "count", buffer = "count", limit = "count", progress = "boolean|function", idle = "seconds",
+  timeout = "seconds", check = "boolean", sudo = privilege.type, su = privilege.type, doas = privilege.type,
+}
+
+--- Checking ---------------------------------------------------------------------------------------------------------
 
 local function check_path(path, what, level)
   if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
@@ -24,110 +58,204 @@ local function check_path(path, what, level)
   if path:find("\0", 1, true) then errors.usage(level + 1, "%s: NUL byte in a file name", what) end
 end
 
-local function file_pieces(file)
-  local at = 0
-  return function()
-    local bytes = await(file.read, file, PIECE, at)
-    if bytes then at = at + #bytes end
-    return bytes
+local function check_word(opts, name, words, level)
+  local value = opts[name]
+  if not value then return end
+  for _, word in ipairs(words) do
+    if value == word then return end
   end
+  errors.usage(level + 1, "option '%s': %s expected, got %s", name, table.concat(words, " or "), value)
 end
 
-local function closing(file, fn, ...)
-  local r = task.pack(pcall(fn, ...))
-  pcall(file.close, file, function() end)
-  if not r[1] then error(r[2], 0) end
-  return r[2]
+local function is_source(from)
+  local kind = type(from)
+  return kind == "function" or core.is_secret(from) or (kind == "table" and (from.data ~= nil or from.read ~= nil))
+    or io.type(from) == "file"
 end
 
-local function octal(mode)
-  return type(mode) == "number" and mode % 1 == 0 and ("%o"):format(mode) or mode
-end
-
---- Raises usage, `level` callers up, unless these can be names and a mode.
----@param what "put"|"get"
-function M.check(what, from, to, mode, level)
-  check_path(from, what, level + 1)
-  check_path(to, what, level + 1)
-  if mode ~= nil and not tostring(octal(mode)):find("^[0-7]?[0-7][0-7][0-7]$") then
-    errors.usage(level + 1, "option 'mode': octal digits expected, got %s", tostring(mode))
+--- Raises usage, `level` callers up, unless it can be done. Returns the options in their final form.
+---@param op "put"|"get"|"sync"
+---@return sshlua.TransferOptions
+function M.check(op, from, to, opts, level)
+  opts = options.merge(options.check(opts, M.options, level + 1))
+  if op ~= "put" or not is_source(from) then check_path(from, op, level + 1) end
+  check_path(to, op, level + 1)
+  opts.mode = names.octal(opts.mode, "mode", level + 1)
+  opts.dir_mode = names.octal(opts.dir_mode, "dir_mode", level + 1)
+  check_word(opts, "links", { "skip", "copy", "follow" }, level + 1)
+  check_word(opts, "verify", { "sha256" }, level + 1)
+  check_word(opts, "skip", { "time", "digest" }, level + 1)
+  privilege.check(opts, level + 1)
+  opts.exclude = options.list(opts.exclude)
+  if op == "sync" then
+    if opts.skip == nil then opts.skip = "time" end
+    if opts.times == nil then opts.times = true end
+    opts.links = opts.links or "copy"
+  elseif opts.delete then
+    errors.usage(level + 1, "option 'delete' is for sync")
   end
+  return opts
 end
 
---- The remote half: writes to a name beside the target that nobody has, compares the size, renames.
-local function receive_script(name, size, mode)
-  return quote.sh("t=%s; ", name)
-    .. [[umask 077; n="$t.sshlua.$$"; trap 'rm -f "$n"' EXIT; cat > "$n" || exit; ]]
-    .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || ]]):format(size)
-    .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
-    .. ("chmod %s \"$n\" || exit; "):format(mode)
-    .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
-end
+--- Sources ----------------------------------------------------------------------------------------------------------
 
-local function transferred(host, bytes, before)
-  return Result.new({ host = host.name, code = 0, bytes = bytes, changed = true, duration = core.now() - before })
-end
-
----@param host sshlua.Host
-function M.put(host, from, to, opts)
-  to = target_name(from, to)
-  local mode, before = octal(opts.mode), core.now()
-  local file = await(core.fs_open, from, "r", nil)
-  return closing(file, function()
-    local stat = await(file.stat, file)
-    if stat.type ~= "file" then
-      errors.raise({ kind = "io", host = host.name, op = "put", message = from .. " is not a regular file" })
+local function pieces_of(from)
+  if type(from) == "table" and from.data ~= nil then from = from.data end
+  if core.is_secret(from) then
+    local text = from
+    return function()
+      local bytes = text and text:reveal()
+      text = nil
+      return bytes
     end
-    host:session():exec(receive_script(to, stat.size, mode or ("%03o"):format(stat.mode % 512)),
-      { stdin = file_pieces(file) })
-    return transferred(host, stat.size, before)
-  end)
+  end
+  return command.pieces(from)
 end
 
-local function send_script(name)
-  return quote.sh("f=%s; ", name)
-    .. [[[ -f "$f" ] || { echo "$f: no such regular file" >&2; exit 1; }; wc -c < "$f" >&2; cat "$f"]]
+local function look(path)
+  local ok, st = pcall(await, core.fs_stat, path)
+  if ok then return st end
+  if not errors.is(st, "io") or st.name ~= "ENOENT" then error(st, 0) end
 end
 
+local function put_data(job, from, to)
+  if to:sub(-1) == "/" then errors.usage(5, "put: a file name expected, got the directory %s", errors.excerpt(to)) end
+  local put = require("sshlua.transfer_put")
+  if io.type(from) == "file" then
+    if from ~= io.stdin then return put.data(job, function() return from:read(65536) end, to) end
+    return put.file(job, { path = "/dev/stdin", shown = "standard input", how = "r" }, to)
+  end
+  put.data(job, pieces_of(from), to)
+end
+
+local function put_path(job, from, to, st)
+  if job.opts.parents then
+    local parent = to:match("^(.*[^/])/+[^/]*$")
+    if parent and not job.opts.dry_run then job.sftp:mkdir(parent, { parents = true }) end
+  end
+  if st.type == "directory" then return require("sshlua.transfer_tree").put(job, from, to) end
+  require("sshlua.transfer_put").file(job, { path = from, shown = from, how = "r" }, to)
+end
+
+local function put_any(job, from, to)
+  if type(from) ~= "string" then return put_data(job, from, to) end
+  local st = look(from)
+  if st then return put_path(job, from, names.target(from, to), st) end
+  if not from:find("[*?%[]") then await(core.fs_stat, from) end -- raises
+  local found = require("sshlua.transfer_glob").here(from)
+  if not found[1] then
+    errors.raise({ kind = "io", name = "ENOENT", host = job.name, op = job.op, path = from,
+      message = "no file matches " .. errors.excerpt(from) })
+  end
+  if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
+  job.is_tree = true
+  for _, path in ipairs(found) do
+    job:try(path, function() put_path(job, path, names.join(to, names.base(path)), await(core.fs_stat, path)) end)
+  end
+end
+
+--- The local directory that the copy will be in, and the name of the copy in it.
+local function into(job, to)
+  local parent, name = to:match("^(.-)/*([^/]+)/*$")
+  if not name then errors.usage(6, "%s: a file name expected, got %s", job.op, to) end
+  if parent == "" then parent = to:sub(1, 1) == "/" and "/" or "." end
+  if job.opts.parents and not job.opts.dry_run then here.make_parents(parent) end
+  if name == "." or name == ".." then parent, name = to, "." end
+  return here.open(parent), name
+end
+
+local function get_path(job, from, to, st)
+  if st.type == "directory" then return require("sshlua.transfer_tree").get(job, from, to) end
+  local dir, name = into(job, to)
+  if name == "." then errors.usage(6, "get: a file name expected, got %s", to) end
+  local ok, err = pcall(require("sshlua.transfer_get").file, job, from, dir, name, st)
+  dir:leave()
+  if not ok then error(err, 0) end
+end
+
+local function get_any(job, from, to)
+  local st = from:find("[*?%[]") and job.sftp:exists(from) or nil
+  if st or not from:find("[*?%[]") then
+    return get_path(job, from, names.target(from, to), st or job.sftp:stat(from))
+  end
+  local found = job.sftp:glob(from)
+  if not found[1] then
+    errors.raise({ kind = "sftp", name = "SSH_FX_NO_SUCH_FILE", host = job.name, op = job.op, path = from,
+      message = "no file matches " .. errors.excerpt(from) })
+  end
+  if not job.opts.dry_run then here.make_parents((to:gsub("(.)/+$", "%1"))) end
+  job.is_tree = true
+  for _, path in ipairs(found) do
+    job:try(path, function() get_path(job, path, names.join(to, names.base(path)), job.sftp:stat(path)) end)
+  end
+end
+
+local function sync_any(job, from, to)
+  local st = await(core.fs_stat, from)
+  if st.type ~= "directory" then return put_path(job, from, names.target(from, to), st) end
+  require("sshlua.transfer_tree").sync(job, from, names.target(from, to))
+end
+
+--- Sessions ---------------------------------------------------------------------------------------------------------
+
+local function as_who(opts)
+  for _, name in ipairs({ "sudo", "su", "doas" }) do
+    if opts[name] then return { [name] = opts[name] } end
+  end
+end
+
+--- The server has no SFTP: what a shell can do is done.
+local function without_sftp(host, op, from, to, opts, err)
+  local refused = errors.is(err, "channel")
+    and (err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" or err.name == "EOF")
+  local simple = op ~= "sync" and type(from) == "string" and not as_who(opts)
+  for name in pairs(opts) do
+    if name ~= "mode" and name ~= "exclude" and name ~= "check" and name ~= "idle" then simple = false end
+  end
+  if not refused or not simple then error(err, 0) end
+  return require("sshlua.transfer_cat")[op](host, from, to, opts)
+end
+
+local verbs = { put = put_any, get = get_any, sync = sync_any }
+
+local function with_bar(job, progress)
+  if type(progress) == "function" then
+    job.progress = progress
+  elseif progress then
+    job.progress = require("sshlua.transfer_bar").of(job)
+  end
+end
+
+--- fn(job) as a job to a host, with its SFTP session; `opts` have been checked. `otherwise`: what is done when there is
+--- no SFTP.
+---@return sshlua.Result
+function M.with_job(host, op, opts, fn, otherwise)
+  local session, who = host:session(), as_who(opts)
+  local ok, client
+  if who then ok, client = pcall(sftp.open, session, who) else ok, client = pcall(session.sftp, session) end
+  if not ok and otherwise then return otherwise(client) end
+  if not ok then error(client, 0) end
+  local job = Job.new(host, op, opts)
+  job.sftp = client
+  with_bar(job, opts.progress)
+  local good, r = pcall(Job.run, job, fn)
+  if who then client:close() end
+  if not good then
+    if opts.check == false and errors.is(r) and r.result then return r.result end
+    error(r, 0)
+  end
+  if opts.check ~= false then r:check() end
+  return r
+end
+
+--- Does it; `opts` have been checked.
 ---@param host sshlua.Host
-function M.get(host, from, to)
-  to = target_name(from, to)
-  local before = core.now()
-  local partial = ("%s.sshlua.%d.%s"):format(to, core.getpid(), tostring({}):match("0x(%x+)") or "0")
-  local file = await(core.fs_open, partial, "wx", nil)
-  local ok, result = pcall(closing, file, function()
-    local at, announced = 0, ""
-    host:session():exec(send_script(from), {
-      max_output = 65536,
-      sink = function(bytes, stream)
-        if stream == "stderr" then
-          announced = (announced .. bytes):sub(1, 4096)
-        else
-          await(file.write, file, bytes, at)
-          at = at + #bytes
-        end
-      end,
-    })
-    local size = tonumber(announced:match("^%s*(%d+)%s*$"))
-    if size ~= at then
-      errors.raise({
-        kind = "io", host = host.name, op = "get",
-        message = ("%s: received %d of %s bytes"):format(from, at, tostring(size or "?")),
-      })
-    end
-    await(file.fsync, file)
-    return transferred(host, at, before)
-  end)
-  if ok then
-    local failure
-    ok, failure = pcall(await, core.fs_rename, partial, to)
-    if not ok then result = failure end
-  end
-  if not ok then
-    core.fs_unlink(partial, function() end)
-    error(errors.wrap(result, { host = host.name, op = "get" }), 0)
-  end
-  return result
+---@param op "put"|"get"|"sync"
+---@param opts sshlua.TransferOptions
+---@return sshlua.Result
+function M.run(host, op, from, to, opts)
+  return M.with_job(host, op, opts, function(job) verbs[op](job, from, to) end,
+    function(err) return without_sftp(host, op, from, to, opts, err) end)
 end
 
 return M

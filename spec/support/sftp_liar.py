@@ -61,8 +61,22 @@ EVIL = [b"..", b".", b"a/b", b"/etc/passwd", b"", b"nul\0", b"good\x1b[31m", b"p
 seen = {}
 
 
+DIRECTORY, LINK = 0o040755, 0o120777
+TREES = {
+    # a link and then a directory of the same name, and the other way round
+    "twins": [(b"x", LINK), (b"x", DIRECTORY), (b"y", DIRECTORY), (b"y", LINK), (b"plain", 0o104755)],
+    "links": [(b"abs", LINK), (b"up", LINK)],
+    "deep": [(b"d", DIRECTORY)],
+    "endless-data": [(b"f", 0o100644)],
+}
+
+
 def readdir(rid, h):
     n = seen[h] = seen.get(h, 0) + 1
+    if MODE in TREES:
+        if n > 1 or MODE != "deep" and not h.endswith(b":/d"):
+            return status(rid, 1)
+        return send(104, rid, struct.pack(">I", len(TREES[MODE])) + b"".join(name(*x) for x in TREES[MODE]))
     if MODE == "endless":
         send(104, rid, struct.pack(">I", 0))
     elif MODE == "count":
@@ -89,6 +103,8 @@ def read(rid, offset, count):
         return status(rid, 0)
     if MODE == "hang":
         return None
+    if MODE == "endless-data":
+        return send(103, rid, string(b"x" * count))
     end = SIZE // 2 if MODE == "early-eof" else SIZE
     if MODE == "hole" and 100000 <= offset < 200000:
         return status(rid, 1)
@@ -120,7 +136,7 @@ def handle(kind, rid, body):
             return status(rid, 0)
         if MODE == "long-handle":
             return send(102, rid, string(b"h" * 257))
-        return send(102, rid, string(b"handle\0\1"))
+        return send(102, rid, string(b"h:" + body[4:] if kind == 11 and MODE in TREES else b"handle\0\1"))
     if kind == 4:
         return status(rid, 4 if MODE == "close-fails" else 0, b"No space left on device")
     if kind == 5:
@@ -135,8 +151,12 @@ def handle(kind, rid, body):
             return send(105, rid, attrs()[:9])
         if MODE == "attrs-many":
             return send(105, rid, struct.pack(">II", 0x80000000, 0xffffffff))
+        if body[4:] == b"/d" or MODE == "deep":
+            return send(105, rid, attrs(1, DIRECTORY))
         return send(105, rid, attrs())
     if kind in (16, 19):
+        if kind == 19 and MODE in TREES:
+            return send(104, rid, struct.pack(">I", 1) + name(b"/etc" if b"abs" in body else b"x/../../../etc"))
         names = {"two-names": name(b"/x") * 2, "nul-name": name(b"a\0b")}.get(MODE, name(b"/x"))
         return send(104, rid, struct.pack(">I", 2 if MODE == "two-names" else 1) + names)
     if kind == 200:

@@ -16,7 +16,14 @@
 
 enum { READ_MAX = 16 << 20, WRITE_CHUNK = 16 << 20 };
 
-typedef enum file_what { FILE_READ, FILE_WRITE, FILE_FSYNC, FILE_STAT, FILE_CLOSE } file_what;
+typedef enum file_what {
+  FILE_READ,
+  FILE_WRITE,
+  FILE_FSYNC,
+  FILE_STAT,
+  FILE_CLOSE,
+  FILE_TRUNCATE
+} file_what;
 
 typedef struct file_op file_op;
 
@@ -40,7 +47,7 @@ struct file_op {
   char *buf;        /* read */
   const char *data; /* write: anchored by keep_ref */
   size_t len, done;
-  int64_t offset; /* -1: the file's own */
+  int64_t offset; /* -1: the file's own; truncate: the size */
 };
 
 static void file_next(sl_file *f);
@@ -159,6 +166,7 @@ static const sl_op_kind file_kinds[] = {
     [FILE_FSYNC] = {"sync", .cancel = file_cancel, .clean = file_clean},
     [FILE_STAT] = {"stat", .push = stat_push, .cancel = file_cancel, .clean = file_clean},
     [FILE_CLOSE] = {"close", .cancel = file_cancel, .clean = file_clean},
+    [FILE_TRUNCATE] = {"cut", .cancel = file_cancel, .clean = file_clean},
 };
 
 static void file_finish(file_op *x, int code) {
@@ -241,6 +249,8 @@ static int file_request(file_op *x) {
     return uv_fs_fstat(uv, &x->req, fd, file_done);
   case FILE_CLOSE:
     return uv_fs_close(uv, &x->req, fd, file_done);
+  case FILE_TRUNCATE:
+    return uv_fs_ftruncate(uv, &x->req, fd, x->offset, file_done);
   }
   return UV_EINVAL;
 }
@@ -341,6 +351,16 @@ static int l_file_stat(lua_State *L) {
   return file_simple(L, FILE_STAT);
 }
 
+static int l_file_truncate(lua_State *L) {
+  sl_file *f = sl_box_check(L, 1, FILE_CLASS);
+  lua_Number size = luaL_checknumber(L, 2);
+  luaL_argcheck(L, size >= 0 && size <= 9007199254740992.0, 2, "out of range");
+  sl_check_done(L, 3);
+  file_op *x = file_op_new(L, f->loop, FILE_TRUNCATE);
+  x->offset = (int64_t)size;
+  return file_queue(L, f, x, 3, 1);
+}
+
 /* file:close(done): after what was asked for before. Closing twice is fine. */
 static int l_file_close(lua_State *L) {
   sl_file *f = sl_box_peek(L, 1, FILE_CLASS);
@@ -362,10 +382,10 @@ static int l_file_fd(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg file_methods[] = {
-    {"read", l_file_read}, {"write", l_file_write}, {"fsync", l_file_fsync},
-    {"stat", l_file_stat}, {"close", l_file_close}, {"fd", l_file_fd},
-    {NULL, NULL}};
+static const luaL_Reg file_methods[] = {{"read", l_file_read},         {"write", l_file_write},
+                                        {"fsync", l_file_fsync},       {"stat", l_file_stat},
+                                        {"close", l_file_close},       {"fd", l_file_fd},
+                                        {"truncate", l_file_truncate}, {NULL, NULL}};
 static const luaL_Reg file_meta[] = {{"__gc", l_file_gc}, {NULL, NULL}};
 
 void sl_file_open(lua_State *L) {

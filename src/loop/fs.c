@@ -254,9 +254,15 @@ static int mode_check(lua_State *L, int idx) {
 /* O_NONBLOCK: a FIFO without a peer must not keep a thread of the pool for ever. Files do not mind.
  */
 static int flags_check(lua_State *L, int idx) {
-  static const char *const names[] = {"r", "w", "wx", "a", "r+", NULL};
-  static const int flags[] = {O_RDONLY, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_EXCL,
-                              O_WRONLY | O_CREAT | O_APPEND, O_RDWR};
+  static const char *const names[] = {"r", "w", "wx", "a", "r+", "rn", "r+n", "dir", NULL};
+  static const int flags[] = {O_RDONLY,
+                              O_WRONLY | O_CREAT | O_TRUNC,
+                              O_WRONLY | O_CREAT | O_EXCL,
+                              O_WRONLY | O_CREAT | O_APPEND,
+                              O_RDWR,
+                              O_RDONLY | O_NOFOLLOW,
+                              O_RDWR | O_NOFOLLOW,
+                              O_RDONLY | O_NOFOLLOW | O_DIRECTORY};
   return flags[luaL_checkoption(L, idx, NULL, names)] | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 }
 

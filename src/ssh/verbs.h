@@ -8,6 +8,7 @@ void sl_session_open(lua_State *L);
 void sl_channel_open(lua_State *L);
 void sl_known_hosts_open(lua_State *L);
 void sl_trust_open(lua_State *L);
+void sl_hasher_open(lua_State *L);
 void sl_key_open(lua_State *L);
 
 #endif

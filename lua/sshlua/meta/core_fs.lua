@@ -20,7 +20,8 @@ local core = {}
 local File = {}
 
 ---@param path string
----@param how "r"|"w"|"wx"|"a"|"r+" wx: a new file, or an error
+--- With n, and with dir (a directory to be read), a link at the end of the path is an error.
+---@param how "r"|"w"|"wx"|"a"|"r+"|"rn"|"r+n"|"dir" wx: a new file, or an error
 ---@param mode integer|nil of a new file, default 438 (0666); the umask applies
 ---@param done fun(err: sshlua.CoreError?, file: sshlua.core.File)
 ---@return sshlua.core.Op
@@ -47,6 +48,11 @@ function File:fsync(done) end
 ---@param done fun(err: sshlua.CoreError?, stat: sshlua.core.Stat)
 ---@return sshlua.core.Op
 function File:stat(done) end
+
+---@param size integer
+---@param done sshlua.core.Done
+---@return sshlua.core.Op
+function File:truncate(size, done) end
 
 --- Closes after what was asked for before. Again is nothing.
 ---@param done sshlua.core.Done

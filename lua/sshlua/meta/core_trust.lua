@@ -51,6 +51,20 @@ function Krl:check(blob) end
 ---@return string raw bytes
 function core.digest(name, bytes) end
 
+--- A digest that grows: for what does not fit into memory.
+---@class sshlua.core.Hasher
+local Hasher = {}
+
+---@param bytes string
+function Hasher:update(bytes) end
+
+---@return string hexadecimal; the hasher is used up
+function Hasher:digest() end
+
+---@param name "md5"|"sha1"|"sha256"|"sha384"|"sha512"
+---@return sshlua.core.Hasher
+function core.hasher(name) end
+
 ---@param bytes string
 ---@return string with padding
 function core.base64(bytes) end

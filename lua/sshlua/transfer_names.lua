@@ -1,0 +1,155 @@
+--- Names and modes of transfers: temporary names, where a copy goes, patterns. Pure.
+
+local core = require("sshlua.core")
+local errors = require("sshlua.errors")
+
+local M = {}
+
+local counter = 0
+
+local function beside(path, suffix)
+  local name = path:match("[^/]*$")
+  return ("%s.%s.sshlua-%s"):format(path:sub(1, #path - #name), name:sub(1, 200), suffix)
+end
+
+--- A name beside the path that nobody has: whether that is so, the one who opens says (wx).
+function M.temporary(path)
+  counter = counter + 1
+  return beside(path, ("%x%04x%x"):format(core.getpid(), math.random(0, 65535), counter))
+end
+
+--- The name of an unfinished copy that is to be resumed: the same each time.
+function M.part(path) return beside(path, "part") end
+
+--- Is it a name of ours, left by a transfer that was killed?
+function M.is_temporary(name)
+  return name:find("^%..+%.sshlua%-[%x]+$") ~= nil or name:find("^%..+%.sshlua%-part$") ~= nil
+end
+
+--- The last component, without slashes.
+function M.base(path) return path:match("([^/]+)/*$") or "" end
+
+--- Where a copy of `from` goes: a slash at the end of `to` puts it into that directory, unless `from` has one, too,
+--- and so means what is in it.
+function M.target(from, to)
+  if to:sub(-1) ~= "/" then return to end
+  if from:sub(-1) == "/" then return #to > 1 and (to:gsub("/+$", "")) or to end
+  return to .. M.base(from)
+end
+
+function M.join(directory, name)
+  if directory == "" then return name end
+  return directory:sub(-1) == "/" and directory .. name or directory .. "/" .. name
+end
+
+--- Modes ------------------------------------------------------------------------------------------------------------
+
+--- Octal digits, or a number, as a number; nil for nil.
+function M.octal(mode, name, level)
+  if mode == nil then return nil end
+  local text = type(mode) == "number" and mode % 1 == 0 and ("%o"):format(mode) or tostring(mode)
+  if not text:find("^[0-7]?[0-7][0-7][0-7]$") then
+    errors.usage(level + 1, "option '%s': octal digits expected, got %s", name, tostring(mode))
+  end
+  return tonumber(text, 8)
+end
+
+--- The mode of a copy: what the script says, else the original's, without setuid, setgid and sticky unless asked.
+function M.mode(opts, mode)
+  if opts.mode then return opts.mode end
+  if not mode then return nil end
+  return opts.setuid and mode or mode % 512
+end
+
+--- mode without the bits of the mask.
+function M.masked(mode, mask)
+  local out, bit = 0, 1
+  for _ = 1, 9 do
+    if mode % 2 == 1 and mask % 2 == 0 then out = out + bit end
+    mode, mask, bit = math.floor(mode / 2), math.floor(mask / 2), bit * 2
+  end
+  return out + mode * bit
+end
+
+--- Links ------------------------------------------------------------------------------------------------------------
+
+--- Does a link at rel (a path below the top) that points to target stay below the top? ".." in front only: behind a
+--- name it may go up from wherever that name leads.
+function M.stays_inside(rel, target)
+  if target == "" or target:sub(1, 1) == "/" then return false end
+  local depth, named = select(2, rel:gsub("/", "/")), false
+  for part in target:gmatch("[^/]+") do
+    if part == ".." then
+      depth = depth - 1
+      if named or depth < 0 then return false end
+    elseif part ~= "." then
+      named = true
+    end
+  end
+  return true
+end
+
+--- Patterns ---------------------------------------------------------------------------------------------------------
+
+local function set_matches(set, c)
+  local negate = set:find("^[!^]") ~= nil
+  if negate then set = set:sub(2) end
+  local found, i = false, 1
+  while i <= #set do
+    local from, to = set:sub(i, i), set:sub(i, i)
+    if set:sub(i + 1, i + 1) == "-" and i + 2 <= #set then
+      to = set:sub(i + 2, i + 2)
+      i = i + 2
+    end
+    if c >= from and c <= to then found = true end
+    i = i + 1
+  end
+  return found ~= negate
+end
+
+--- One step of the pattern at p against the character c: the place behind it, nil when it does not match.
+local function step(pattern, p, c)
+  local wanted = pattern:sub(p, p)
+  if wanted == "?" then return p + 1 end
+  local close = wanted == "[" and pattern:find("]", p + 2, true)
+  if close then return set_matches(pattern:sub(p + 1, close - 1), c) and close + 1 or nil end
+  if wanted == "\\" and p < #pattern then
+    p = p + 1
+    wanted = pattern:sub(p, p)
+  end
+  return wanted == c and p + 1 or nil
+end
+
+--- * ? [abc] [a-z] [!a] \x against a whole text. No more than pattern times text steps.
+function M.matches(pattern, text)
+  local p, t, star, mark = 1, 1, nil, nil
+  while t <= #text do
+    local after = p <= #pattern and pattern:sub(p, p) ~= "*" and step(pattern, p, text:sub(t, t))
+    if after then
+      p, t = after, t + 1
+    elseif pattern:sub(p, p) == "*" then
+      star, mark, p = p, t, p + 1
+    elseif star then
+      mark = mark + 1
+      p, t = star + 1, mark
+    else
+      return false
+    end
+  end
+  return pattern:sub(p):find("^%**$") ~= nil
+end
+
+--- Is an entry excluded? Patterns with a slash are for the path below the top, others for the name alone; a slash at
+--- the end means directories only.
+function M.excluded(patterns, rel, name, is_directory)
+  for _, pattern in ipairs(patterns or {}) do
+    local plain = pattern:gsub("/+$", "")
+    if plain == pattern or is_directory then
+      local text = plain:find("/", 1, true) and rel or name
+      if M.matches((plain:gsub("^/", "")), text) then return true end
+    end
+  end
+  return false
+end
+
+return M

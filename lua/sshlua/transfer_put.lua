@@ -1,0 +1,269 @@
+--- One file to a host: to a name beside the target, complete and on the disk, then renamed over it. Knows one remote
+--- file at a time; must not know trees.
+
+local core = require("sshlua.core")
+local digest = require("sshlua.transfer_digest")
+local errors = require("sshlua.errors")
+local here = require("sshlua.transfer_local")
+local names = require("sshlua.transfer_names")
+local scope = require("sshlua.task.scope")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local await = task.await
+local BUFFER = 512 * 1024
+
+--- Temporary files --------------------------------------------------------------------------------------------------
+
+local function drop(job, temp)
+  if not job.sftp:is_alive() then return end
+  pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
+end
+
+--- Without posix-rename a target that is there has to be moved away first.
+local function rename_in_steps(sftp, temp, to)
+  local ok, err = pcall(sftp.rename, sftp, temp, to)
+  if ok then return end
+  local st = sftp:exists(to)
+  if not st or st.type == "directory" then error(err, 0) end
+  local old = names.temporary(to)
+  sftp:rename(to, old)
+  ok, err = pcall(sftp.rename, sftp, temp, to)
+  if not ok then pcall(sftp.rename, sftp, old, to) end
+  sftp:remove(ok and old or temp)
+  if not ok then error(err, 0) end
+end
+
+--- The complete file gets its name.
+function M.rename(sftp, temp, to)
+  local ok, err
+  if sftp.offers["posix-rename@openssh.com"] then
+    ok, err = pcall(sftp.rename, sftp, temp, to)
+  else
+    ok, err = pcall(rename_in_steps, sftp, temp, to)
+  end
+  if ok then return end
+  if errors.is(err, "sftp") then
+    local good, st = pcall(sftp.exists, sftp, to)
+    if good and st and st.type == "directory" then
+      err.message = errors.excerpt(to) .. " is a directory"
+      err.hint = "a slash at its end puts the file into it"
+    end
+  end
+  error(err, 0)
+end
+
+--- Messages name the target and not the temporary file.
+local function explain(err, temp, to)
+  if not errors.is(err) then return err end
+  if rawget(err, "path") == temp then err.path = to end
+  local from, till = err.message:find(errors.excerpt(temp), 1, true)
+  if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
+  if err.name == "SSH_FX_NO_SUCH_FILE" then
+    err.hint = "its directory may be missing: option 'parents' makes it"
+  end
+  return err
+end
+
+--- Opens the temporary file, calls fill(file), closes, checks, renames. A part stays when it is to be resumed.
+local function replace(job, to, temp, how, fill, check)
+  local sftp, safe = job.sftp, 0
+  local remote
+  local ok, err = pcall(function()
+    remote = sftp:open(temp, how, { mode = 384 })
+    fill(remote)
+    if job:durable(remote.total or 0) and sftp.offers["fsync@openssh.com"] then job:quiet(remote.sync, remote) end
+    remote:close()
+    if check then check(temp) end
+    M.rename(sftp, temp, to)
+  end)
+  if ok then return end
+  if remote then
+    local good, n = pcall(remote.progress, remote)
+    safe = (remote.begun or 0) + (good and n or 0)
+    pcall(remote.abandon, remote)
+  end
+  if not job.opts.resume and remote then drop(job, temp) end
+  err = explain(err, temp, to)
+  if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
+  error(err, 0)
+end
+
+local function attributes(job, st)
+  local out = { mode = names.mode(job.opts, st.mode) }
+  if job.opts.times and st.mtime then
+    out.mtime = math.floor(st.mtime)
+    out.atime = out.mtime
+  end
+  return out
+end
+
+--- From a file ------------------------------------------------------------------------------------------------------
+
+local function send(job, entry, file, remote, from, size)
+  remote.begun, remote.total = from, size
+  entry.poll = function() return (select(2, remote:progress())) end
+  local at = from
+  while at < size do
+    local n = job:slice(size - at)
+    job:pace(n)
+    local moved = remote:put(file, n, { from = at, to = at, block = job.block, blocks = job.blocks })
+    at = at + moved
+    entry.bytes = entry.bytes + moved
+    if moved < n then
+      errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
+        message = ("%s became shorter while it was read: %d of %d bytes")
+          :format(errors.excerpt(entry.path), at, size) })
+    end
+    if at < size then remote.begun = at end
+  end
+end
+
+--- How much of a part may be kept: its beginning is proved by its digest. The last blocks were written in any order.
+local function proved(job, file, part, size)
+  local st = job.sftp:exists(part)
+  if not st or st.type ~= "file" or not st.size then return 0 end
+  local n = math.min(st.size, size) - 2 * job.block * job.blocks
+  if st.size == size then n = size end -- perhaps only the rename is missing
+  while n > 0 do
+    local there = digest.of_remote(job, part, n, n)
+    local mine, bytes = digest.of_local(job, file, n)
+    if bytes == n and there == mine then return n end
+    if n < size then return 0 end
+    n = size - 2 * job.block * job.blocks
+  end
+  return 0
+end
+
+local function lstat(sftp, path)
+  local ok, st = pcall(sftp.lstat, sftp, path)
+  if ok then return st end
+  if errors.is(st, "sftp") and st.name == "SSH_FX_NO_SUCH_FILE" then return nil end
+  error(st, 0)
+end
+
+--- Where to write, and from which byte on.
+local function place(job, file, to, size)
+  if not job.opts.resume then return names.temporary(to), "wx", 0 end
+  local part = names.part(to)
+  local old = lstat(job.sftp, part)
+  if not old then return part, "wx", 0 end
+  if old.type ~= "file" then -- somebody else's: a link would lead elsewhere
+    job.sftp:remove(part)
+    return part, "wx", 0
+  end
+  local from = proved(job, file, part, size)
+  if from == 0 then
+    job.sftp:remove(part)
+    return part, "wx", 0
+  end
+  return part, "r+", from
+end
+
+--- Does the target have these bytes already?
+local function is_same(job, file, to, st)
+  local skip = job.opts.skip
+  if not skip then return false end
+  local there = lstat(job.sftp, to)
+  if not there or there.type ~= "file" or there.size ~= st.size then return false end
+  if skip == "time" then return there.mtime ~= nil and math.abs(there.mtime - math.floor(st.mtime)) <= 1 end
+  return digest.of_remote(job, to, nil, st.size) == digest.of_local(job, file)
+end
+
+local function from_file(job, file, st, source, to)
+  if is_same(job, file, to, st) then
+    job.same = job.same + 1
+    return
+  end
+  if job.opts.dry_run then return job:arrive(to, "files") end
+  local temp, how, from = place(job, file, to, st.size)
+  local entry = job:begin(source.shown, st.size, 0)
+  job.resumed = from > 0 and from or nil
+  local ok, err = pcall(replace, job, to, temp, how, function(remote)
+    if from > 0 then remote:setstat({ size = from }) end
+    send(job, entry, file, remote, from, st.size)
+    remote:setstat(attributes(job, st))
+  end, job.opts.verify and function(path)
+    local mine = digest.of_local(job, file)
+    digest.compare(job, source.shown, mine, digest.of_remote(job, path, nil, st.size))
+  end)
+  entry.poll = nil
+  job:finish(entry)
+  if not ok then error(err, 0) end
+  job:arrive(to, "files")
+end
+
+--- From bytes -------------------------------------------------------------------------------------------------------
+
+local function gathered(pieces)
+  local list, size = {}, 0
+  return function()
+    while size < BUFFER do
+      local bytes = pieces()
+      if not bytes then break end
+      list[#list + 1], size = bytes, size + #bytes
+    end
+    if size == 0 then return nil end
+    local all = table.concat(list)
+    list, size = {}, 0
+    return all
+  end
+end
+
+--- From a function that returns the next bytes, nil at the end.
+function M.data(job, pieces, to, mode)
+  if job.opts.dry_run then return job:arrive(to, "files") end
+  local temp, hasher = names.temporary(to), job.opts.verify and core.hasher("sha256")
+  local entry = job:begin(to, nil)
+  local ok, err = pcall(replace, job, to, temp, "wx", function(remote)
+    remote.begun = 0
+    for bytes in gathered(pieces) do
+      job:pace(#bytes)
+      remote:write_at(entry.bytes, bytes)
+      if hasher then hasher:update(bytes) end
+      entry.bytes = entry.bytes + #bytes
+      remote.begun = entry.bytes
+    end
+    remote.total = entry.bytes
+    remote:setstat({ mode = names.mode(job.opts, mode or 420) })
+  end, hasher and function(path)
+    digest.compare(job, to, hasher:digest(), digest.of_remote(job, path, nil, entry.bytes))
+  end)
+  job:finish(entry)
+  if not ok then error(err, 0) end
+  job:arrive(to, "files")
+end
+
+local function file_pieces(file)
+  local at = -1 -- wherever it stands: pipes have no offsets
+  return function() return (await(file.read, file, BUFFER, at)) end
+end
+
+---@class sshlua.TransferSource
+---@field path string to open
+---@field shown string for people
+---@field base? string what /proc/self/fd stands for
+---@field how "r"|"rn"
+
+--- Puts the file that `source` names.
+---@param source sshlua.TransferSource
+---@param to string
+function M.file(job, source, to)
+  local file = here.call(source.base or source.shown, core.fs_open, source.path, source.how, nil)
+  local ok, err = pcall(function()
+    local st = await(file.stat, file)
+    if st.type == "fifo" or (st.type == "char" and not job.is_tree) then
+      return M.data(job, file_pieces(file), to)
+    elseif st.type ~= "file" then
+      errors.raise({ kind = "io", host = job.name, op = job.op, path = source.shown,
+        message = errors.excerpt(source.shown) .. " is not a regular file but a " .. st.type })
+    end
+    job.total = job.total + st.size
+    from_file(job, file, st, source, to)
+  end)
+  pcall(file.close, file, function() end)
+  if not ok then error(err, 0) end
+end
+
+return M
