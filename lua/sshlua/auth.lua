@@ -24,6 +24,7 @@ local ROUNDS_MAX = 50 -- of one keyboard-interactive attempt; a server could ask
 ---@field target table
 ---@field allowed? string methods that can continue; nil until the server has said so
 ---@field notes string[] what was tried
+---@field used sshlua.Identity[] the keys that were accepted
 
 local function home_short(path)
   local home = os.getenv("HOME")
@@ -143,7 +144,10 @@ local function publickey(self)
     for _, blob in ipairs(blobs_of(self, id)) do
       if blob then
         local outcome = attempt(self, "publickey", id.label, function() return sign_with(self, id, blob) end)
-        if outcome ~= "failed" then return outcome end
+        if outcome ~= "failed" then
+          self.used[#self.used + 1] = id
+          return outcome
+        end
       end
     end
   end
@@ -346,13 +350,14 @@ end
 --- Authenticates or raises. Nothing is sent before the host key was verified: connect.lua sees to the order.
 ---@param session userdata core session
 ---@param target table {name=, user=, opts=}
+---@return sshlua.Identity[] used the keys that were accepted
 function M.authenticate(session, target)
-  local self = { session = session, target = target, notes = {}, password_tries = 0, kbdint_tries = 0 }
+  local self = { session = session, target = target, notes = {}, used = {}, password_tries = 0, kbdint_tries = 0 }
   local order = check_methods(options.list(target.opts.methods or default_methods))
   for _ = 1, 10 do
     local ok, outcome = pcall(one_factor, self, order)
     if not ok then error(explain_hang_up(self, outcome), 0) end
-    if outcome == "ok" then return end
+    if outcome == "ok" then return self.used end
     if outcome == "failed" then give_up(self) end
     self.password_tries, self.kbdint_tries = 0, 0 -- a factor was accepted: the next one
   end

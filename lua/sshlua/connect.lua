@@ -2,6 +2,7 @@
 --- phase
 --- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
+local add_keys = require("sshlua.add_keys")
 local algorithm_lists = require("sshlua.algorithm_lists")
 local auth = require("sshlua.auth")
 local core = require("sshlua.core")
@@ -133,7 +134,7 @@ local function handshake(target, carrier, via)
     end
     rsa_size.check_host_key(target, s:host_key())
     phase(target, "hostkey", hostkeys.verify, target, s:host_key())
-    phase(target, "auth", auth.authenticate, s, target)
+    add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
   end)
   if ok then return s end
   s:close()

@@ -20,6 +20,7 @@ local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" 
 ---@field key? fun(): userdata the parsed private key; may ask for a passphrase; nil: the agent signs
 ---@field ready? userdata the key, when signing with it is quick
 ---@field agent? string the agent's socket
+---@field path? string the private key's file
 ---@field public_only? boolean the private half is in no file: for an agent to have
 
 local function expand_home(path)
@@ -186,6 +187,7 @@ local function load_file(path, opts, explicit)
     if not self then
       check_mode(path)
       self = from_text(text, path, path, opts)
+      self.path = path
     end
     return with_certificate(self, certificates, strict)
   end)
@@ -195,7 +197,9 @@ end
 
 local function from_memory(text, opts) return from_text(text, "key from memory", nil, opts) end
 
-local function agent_path(opts)
+--- The agent's socket; nil: there is none.
+---@return string|nil
+function M.agent_path(opts)
   if opts.agent == false then return nil end
   if type(opts.agent) == "string" then return expand_home(opts.agent) end
   return os.getenv("SSH_AUTH_SOCK")
@@ -233,7 +237,7 @@ function M.collect(opts, note)
     try(path, load_file, path, opts, explicit)
   end
 
-  local socket, from_agent = agent_path(opts), {}
+  local socket, from_agent = M.agent_path(opts), {}
   if socket then
     local ok, keys = pcall(agent_keys, socket)
     if ok then

@@ -67,6 +67,7 @@ local function identities(config, out)
   if certificates and certificates[1] then out.certificate, out.certificate_may_miss = certificates, true end
   out.identities_only = set_value(config, "identitiesonly")
   out.agent = agent_of(config)
+  out.add_keys_to_agent = set_value(config, "addkeystoagent")
 end
 
 --- Authentication -----------------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ end
 
 --- Connect options out of effective settings. Fields beyond the public ones: tos, tcp_keepalive, bind_interface,
 --- password_prompts, pubkey_algorithms, required_rsa_size, host_key_allowed, known_hosts_read_only, sent_environment,
---- pty, verbosity.
+--- pty, verbosity, add_keys_to_agent, local_command.
 ---@param config sshlua.Config
 ---@return table options
 function M.options(config)

@@ -39,6 +39,8 @@ local always = function(value) return value:lower() ~= "none" end
 --- The spec that proves that a keyword is applied, where it is not spec/integration/ssh_config_spec.lua.
 local unit = "spec/unit/ssh_config_spec.lua"
 local proofs = {
+  addkeystoagent = "spec/integration/add_keys_spec.lua", localcommand = "spec/integration/local_command_spec.lua",
+  permitlocalcommand = "spec/integration/local_command_spec.lua",
   checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
   visualhostkey = "spec/integration/trust_spec.lua",
   casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
@@ -215,8 +217,8 @@ local rows = {
   { "LogVerbose", "first_word", "ignored", default = {}, why = "that names places in OpenSSH's own source" },
   { "ChannelTimeout", "words", "ignored", new = true, why = "`idle` and `timeout` of a command do this" },
   { "PermitRemoteOpen", "permit_open", "later", default = { "any" }, why = "waits for forwarding" },
-  { "AddKeysToAgent", "add_keys", "later", default = { mode = "false", seconds = 0 },
-    why = "keys are not handed to the agent",
+  { "AddKeysToAgent", "add_keys", "applied", default = { mode = "false", seconds = 0 },
+    why = "when the key has let us in; ask is answered on the terminal or by SSH_ASKPASS",
   },
   { "ForwardAgent", "agent_or_flag", "later", default = { flag = false }, why = "waits for forwarding" },
   { "ConnectTimeout", "time", "applied", why = "for connecting, greeting and key exchange" },
