@@ -9,6 +9,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local eyeballs = require("sshlua.eyeballs")
 local hostkeys = require("sshlua.hostkeys")
+local local_command = require("sshlua.local_command")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pace = require("sshlua.pace")
@@ -213,7 +214,12 @@ function M.open(target)
     seconds = target.opts.timeout, host = target.name,
     message = target.opts.timeout and ("not connected within %g s"):format(target.opts.timeout) or nil,
   }, open_with_retries, target)
-  if ok then return s end
+  if ok then
+    local run, why = pcall(local_command.run, target)
+    if run then return s end
+    s:close()
+    error(why, 0)
+  end
   if log.wants(1) then log.emit(1, target.name, "failed", { error = tostring(s) }) end
   error(errors.wrap(s, { host = target.name }), 0)
 end

@@ -245,6 +245,15 @@ local function environment(config, out)
   if config.values.requesttty == "force" then out.pty = true end
 end
 
+--- What runs here when the connection has been made.
+local function local_command(config, out)
+  local command = config.values.permitlocalcommand and set_value(config, "localcommand")
+  if not command or command:lower() == "none" then return end
+  local text, message = expand.tokens(command, options.merge(config.tokens, { T = "NONE" }))
+  if not text then fail(config, "localcommand", message) end
+  out.local_command = text
+end
+
 local verbosity = { VERBOSE = 1, DEBUG = 1, DEBUG2 = 2, DEBUG3 = 3 }
 
 --- Refusing, and saying -----------------------------------------------------------------------------------------------
@@ -287,6 +296,7 @@ function M.options(config)
   trust(config, out)
   way(config, out)
   environment(config, out)
+  local_command(config, out)
   out.verbosity = verbosity[set_value(config, "loglevel") or ""]
   say(config)
   return out
