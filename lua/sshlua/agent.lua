@@ -1,4 +1,4 @@
---- ssh-agent (draft-miller-ssh-agent): list, sign and add, nothing else. One short connection per question; every question
+--- ssh-agent (draft-miller-ssh-agent): list, sign, add. One short connection per question; every question
 --- has a deadline. An agent that asks a person to confirm answers nobody else meanwhile: signatures wait for their turn
 --- here, where the deadline does not run yet, and a list of keys that is known already is not asked for again.
 

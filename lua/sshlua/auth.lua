@@ -5,6 +5,7 @@
 local agent = require("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local identities = require("sshlua.identities")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
@@ -26,15 +27,9 @@ local ROUNDS_MAX = 50 -- of one keyboard-interactive attempt; a server could ask
 ---@field notes string[] what was tried
 ---@field used sshlua.Identity[] the keys that were accepted
 
-local function home_short(path)
-  local home = os.getenv("HOME")
-  if home and home ~= "" and path:sub(1, #home + 1) == home .. "/" then return "~" .. path:sub(#home + 1) end
-  return path
-end
-
 local function note(self, label, why)
   local text = errors.is(why) and why.message or tostring(why)
-  label = home_short(label)
+  label = home.shorten(label)
   if text:sub(1, #label + 2) == label .. ": " then text = text:sub(#label + 3) end
   if errors.is(why) and why.name == "NEED_PASSPHRASE" then text = "passphrase needed" end
   self.notes[#self.notes + 1] = label .. ": " .. text

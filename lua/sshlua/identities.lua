@@ -4,6 +4,7 @@
 local agent = require("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local options = require("sshlua.options")
 local secret = require("sshlua.secret")
 local sync = require("sshlua.task.sync")
@@ -22,12 +23,6 @@ local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" 
 ---@field agent? string the agent's socket
 ---@field path? string the private key's file
 ---@field public_only? boolean the private half is in no file: for an agent to have
-
-local function expand_home(path)
-  local home = os.getenv("HOME") or core.user().home
-  if path:sub(1, 2) == "~/" and home then return home .. path:sub(2) end
-  return path
-end
 
 local function read_file(path)
   local f, message = io.open(path, "rb")
@@ -147,7 +142,7 @@ end
 local function certificates_of(opts, path)
   if opts.certificate == nil then return { path .. "-cert.pub" }, false end
   local out = {}
-  for i, file in ipairs(options.list(opts.certificate)) do out[i] = expand_home(file) end
+  for i, file in ipairs(options.list(opts.certificate)) do out[i] = home.expand(file) end
   return out, not opts.certificate_may_miss
 end
 
@@ -201,7 +196,7 @@ local function from_memory(text, opts) return from_text(text, "key from memory",
 ---@return string|nil
 function M.agent_path(opts)
   if opts.agent == false then return nil end
-  if type(opts.agent) == "string" then return expand_home(opts.agent) end
+  if type(opts.agent) == "string" then return home.expand(opts.agent) end
   return os.getenv("SSH_AUTH_SOCK")
 end
 
@@ -233,7 +228,7 @@ function M.collect(opts, note)
     try("key from memory", from_memory, text, opts)
   end
   for _, path in ipairs(explicit and options.list(opts.identity) or default_files) do
-    path = expand_home(path)
+    path = home.expand(path)
     try(path, load_file, path, opts, explicit)
   end
 

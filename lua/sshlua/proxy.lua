@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local expand = require("sshlua.ssh_config.expand")
 local log = require("sshlua.log")
 local scope = require("sshlua.task.scope")
 local sync = require("sshlua.task.sync")
@@ -31,17 +32,16 @@ end
 ---@param values table<string, string>
 ---@return string
 function M.expand(command, values)
-  return (command:gsub("%%(.?)", function(name)
-    if name == "%" then return "%" end
+  local checked = setmetatable({}, { __index = function(_, name)
     local value = values[name]
-    if not value then
-      errors.raise({
-        kind = "config", phase = "connect", message = ("unknown token %%%s in the proxy command"):format(name),
-        hint = "%h, %n, %p, %r and %% are known here; a percent sign is %%",
-      })
-    end
-    return check_token(name, value)
-  end))
+    return value and check_token(name, value)
+  end })
+  local text, message = expand.tokens(command, checked)
+  if text then return text end
+  errors.raise({
+    kind = "config", phase = "connect", message = message .. " in the proxy command",
+    hint = "%h, %n, %p, %r and %% are known here; a percent sign is %%",
+  })
 end
 
 --- Its standard error ------------------------------------------------------------------------------------------------
