@@ -1,4 +1,4 @@
---- ssh-agent (draft-miller-ssh-agent): list and sign, nothing else. One short connection per question; every question
+--- ssh-agent (draft-miller-ssh-agent): list, sign, add. One short connection per question; every question
 --- has a deadline. An agent that asks a person to confirm answers nobody else meanwhile: signatures wait for their turn
 --- here, where the deadline does not run yet, and a list of keys that is known already is not asked for again.
 
@@ -88,6 +88,32 @@ function M.sign(path, blob, data)
     errors.raise(err)
   end
   return signature
+end
+
+--- Adds a key unless the agent has it; true when it was added. Raises kind auth when the agent refuses.
+---@param path string socket
+---@param key userdata the parsed private key
+---@param comment string
+---@param seconds number how long the agent keeps it; 0: for ever
+---@param confirm boolean it asks before each use
+---@return boolean
+function M.add(path, key, comment, seconds, confirm)
+  local blob = key:blob()
+  return in_turn(path, function()
+    for _, id in ipairs(M.identities(path)) do
+      if id.blob == blob then return false end
+    end
+    local request, err = key:agent_add(comment, seconds, confirm)
+    if not request then errors.raise(errors.from(err)) end
+    local ok, payload = pcall(ask, path, LIST_SECONDS, request)
+    request:wipe()
+    lists[path] = nil
+    if not ok then error(payload, 0) end
+    local added
+    added, err = core.agent_added(payload)
+    if not added then errors.raise(errors.from(err)) end
+    return true
+  end)
 end
 
 return M

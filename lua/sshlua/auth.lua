@@ -6,6 +6,7 @@ local lazy = require("sshlua.lazy")
 local agent = lazy("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local identities = require("sshlua.identities")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
@@ -25,16 +26,11 @@ local ROUNDS_MAX = 50 -- of one keyboard-interactive attempt; a server could ask
 ---@field target table
 ---@field allowed? string methods that can continue; nil until the server has said so
 ---@field notes string[] what was tried
-
-local function home_short(path)
-  local home = os.getenv("HOME")
-  if home and home ~= "" and path:sub(1, #home + 1) == home .. "/" then return "~" .. path:sub(#home + 1) end
-  return path
-end
+---@field used sshlua.Identity[] the keys that were accepted
 
 local function note(self, label, why)
   local text = errors.is(why) and why.message or tostring(why)
-  label = home_short(label)
+  label = home.shorten(label)
   if text:sub(1, #label + 2) == label .. ": " then text = text:sub(#label + 3) end
   if errors.is(why) and why.name == "NEED_PASSPHRASE" then text = "passphrase needed" end
   self.notes[#self.notes + 1] = label .. ": " .. text
@@ -144,7 +140,10 @@ local function publickey(self)
     for _, blob in ipairs(blobs_of(self, id)) do
       if blob then
         local outcome = attempt(self, "publickey", id.label, function() return sign_with(self, id, blob) end)
-        if outcome ~= "failed" then return outcome end
+        if outcome ~= "failed" then
+          self.used[#self.used + 1] = id
+          return outcome
+        end
       end
     end
   end
@@ -347,13 +346,14 @@ end
 --- Authenticates or raises. Nothing is sent before the host key was verified: connect.lua sees to the order.
 ---@param session userdata core session
 ---@param target table {name=, user=, opts=}
+---@return sshlua.Identity[] used the keys that were accepted
 function M.authenticate(session, target)
-  local self = { session = session, target = target, notes = {}, password_tries = 0, kbdint_tries = 0 }
+  local self = { session = session, target = target, notes = {}, used = {}, password_tries = 0, kbdint_tries = 0 }
   local order = check_methods(options.list(target.opts.methods or default_methods))
   for _ = 1, 10 do
     local ok, outcome = pcall(one_factor, self, order)
     if not ok then error(explain_hang_up(self, outcome), 0) end
-    if outcome == "ok" then return end
+    if outcome == "ok" then return self.used end
     if outcome == "failed" then give_up(self) end
     self.password_tries, self.kbdint_tries = 0, 0 -- a factor was accepted: the next one
   end

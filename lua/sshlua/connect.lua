@@ -2,12 +2,14 @@
 --- phase
 --- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
+local add_keys = require("sshlua.add_keys")
 local algorithm_lists = require("sshlua.algorithm_lists")
 local auth = require("sshlua.auth")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local eyeballs = require("sshlua.eyeballs")
 local hostkeys = require("sshlua.hostkeys")
+local local_command = require("sshlua.local_command")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pace = require("sshlua.pace")
@@ -134,7 +136,7 @@ local function handshake(target, carrier, via)
     end
     rsa_size.check_host_key(target, s:host_key())
     phase(target, "hostkey", hostkeys.verify, target, s:host_key())
-    phase(target, "auth", auth.authenticate, s, target)
+    add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
   end)
   if ok then return s end
   s:close()
@@ -213,7 +215,12 @@ function M.open(target)
     seconds = target.opts.timeout, host = target.name,
     message = target.opts.timeout and ("not connected within %g s"):format(target.opts.timeout) or nil,
   }, open_with_retries, target)
-  if ok then return s end
+  if ok then
+    local run, why = pcall(local_command.run, target)
+    if run then return s end
+    s:close()
+    error(why, 0)
+  end
   if log.wants(1) then log.emit(1, target.name, "failed", { error = tostring(s) }) end
   error(errors.wrap(s, { host = target.name }), 0)
 end

@@ -5,6 +5,7 @@ local lazy = require("sshlua.lazy")
 local agent = lazy("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local options = require("sshlua.options")
 local secret = require("sshlua.secret")
 local sync = require("sshlua.task.sync")
@@ -21,13 +22,8 @@ local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" 
 ---@field key? fun(): userdata the parsed private key; may ask for a passphrase; nil: the agent signs
 ---@field ready? userdata the key, when signing with it is quick
 ---@field agent? string the agent's socket
+---@field path? string the private key's file
 ---@field public_only? boolean the private half is in no file: for an agent to have
-
-local function expand_home(path)
-  local home = os.getenv("HOME") or core.user().home
-  if path:sub(1, 2) == "~/" and home then return home .. path:sub(2) end
-  return path
-end
 
 local function read_file(path)
   local f, message = io.open(path, "rb")
@@ -147,7 +143,7 @@ end
 local function certificates_of(opts, path)
   if opts.certificate == nil then return { path .. "-cert.pub" }, false end
   local out = {}
-  for i, file in ipairs(options.list(opts.certificate)) do out[i] = expand_home(file) end
+  for i, file in ipairs(options.list(opts.certificate)) do out[i] = home.expand(file) end
   return out, not opts.certificate_may_miss
 end
 
@@ -187,6 +183,7 @@ local function load_file(path, opts, explicit)
     if not self then
       check_mode(path)
       self = from_text(text, path, path, opts)
+      self.path = path
     end
     return with_certificate(self, certificates, strict)
   end)
@@ -196,9 +193,11 @@ end
 
 local function from_memory(text, opts) return from_text(text, "key from memory", nil, opts) end
 
-local function agent_path(opts)
+--- The agent's socket; nil: there is none.
+---@return string|nil
+function M.agent_path(opts)
   if opts.agent == false then return nil end
-  if type(opts.agent) == "string" then return expand_home(opts.agent) end
+  if type(opts.agent) == "string" then return home.expand(opts.agent) end
   return os.getenv("SSH_AUTH_SOCK")
 end
 
@@ -230,11 +229,11 @@ function M.collect(opts, note)
     try("key from memory", from_memory, text, opts)
   end
   for _, path in ipairs(explicit and options.list(opts.identity) or default_files) do
-    path = expand_home(path)
+    path = home.expand(path)
     try(path, load_file, path, opts, explicit)
   end
 
-  local socket, from_agent = agent_path(opts), {}
+  local socket, from_agent = M.agent_path(opts), {}
   if socket then
     local ok, keys = pcall(agent_keys, socket)
     if ok then

@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local here = require("sshlua.here")
+local home = require("sshlua.home")
 local known_hosts_command = require("sshlua.known_hosts_command")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
@@ -13,14 +14,6 @@ local M = {}
 
 local COMMAND_SECONDS = 15
 
----@param path string
----@return string
-function M.expand_home(path)
-  local home = os.getenv("HOME") or core.user().home
-  if path:sub(1, 2) == "~/" and home then return home .. path:sub(2) end
-  return path
-end
-
 local function default_files()
   return { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
 end
@@ -29,11 +22,11 @@ end
 ---@param opts table connect options
 ---@return string[]
 function M.files(opts)
-  if opts.host_key_lock then return { M.expand_home(opts.host_key_lock) } end
+  if opts.host_key_lock then return { home.expand(opts.host_key_lock) } end
   local files = opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
   local out = {}
   for _, path in ipairs(files) do
-    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = M.expand_home(path) end -- as people switch it off
+    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = home.expand(path) end -- as people switch it off
   end
   return out
 end
@@ -74,7 +67,7 @@ function M.load(files, host)
 end
 
 local function check_lock(target)
-  local path = target.opts.host_key_lock and M.expand_home(target.opts.host_key_lock)
+  local path = target.opts.host_key_lock and home.expand(target.opts.host_key_lock)
   if not path or core.fs_stat_sync(path) then return end
   errors.raise({
     kind = "hostkey", host = target.name, phase = "hostkey",

@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local options = require("sshlua.options")
 local settings = require("sshlua.settings")
 
@@ -73,8 +74,8 @@ end
 function M.path()
   local base = os.getenv("XDG_CONFIG_HOME")
   if base and base:sub(1, 1) == "/" then return base .. "/sshlua/config.lua" end
-  local home = os.getenv("HOME") or core.user().home
-  return home and home .. "/.config/sshlua/config.lua" or nil
+  local own = home.dir()
+  return own and own .. "/.config/sshlua/config.lua" or nil
 end
 
 local function read_config(spec)

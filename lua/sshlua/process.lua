@@ -40,22 +40,13 @@ local function set_environment(ch, env)
   return refused
 end
 
---- Variables that ssh_config sends (SendEnv, SetEnv): what the server does not take is left out, as ssh does, and not
---- asked for again on this connection.
+--- Variables that ssh_config sends (SendEnv, SetEnv), as ssh does: all at once, nobody waits, and what the server does
+--- not take it leaves out. The requests of a channel go out in order: what follows comes after them.
 local function send_environment(session, ch, own)
   local list = session.target and session.target.opts.sent_environment
-  if not list then return end
-  session.env_refused = session.env_refused or {}
-  for _, pair in ipairs(list) do
+  for _, pair in ipairs(list or {}) do
     local name, value = pair[1], pair[2]
-    if not session.env_refused[name] and not (own and own[name]) then
-      local ok, err = pcall(await, ch.setenv, ch, name, value)
-      if not ok then
-        if not errors.is(err, "channel") then error(err, 0) end
-        session.env_refused[name] = true
-        if log.wants(2) then log.emit(2, session.name, "env.refused", { variable = name }) end
-      end
-    end
+    if not (own and own[name] ~= nil) then ch:send_env(name, value, ignore) end
   end
 end
 

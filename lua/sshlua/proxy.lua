@@ -3,10 +3,12 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local expand = require("sshlua.ssh_config.expand")
 local log = require("sshlua.log")
 local scope = require("sshlua.task.scope")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
+local user_shell = require("sshlua.user_shell")
 
 local M = {}
 
@@ -30,17 +32,16 @@ end
 ---@param values table<string, string>
 ---@return string
 function M.expand(command, values)
-  return (command:gsub("%%(.?)", function(name)
-    if name == "%" then return "%" end
+  local checked = setmetatable({}, { __index = function(_, name)
     local value = values[name]
-    if not value then
-      errors.raise({
-        kind = "config", phase = "connect", message = ("unknown token %%%s in the proxy command"):format(name),
-        hint = "%h, %n, %p, %r and %% are known here; a percent sign is %%",
-      })
-    end
-    return check_token(name, value)
-  end))
+    return value and check_token(name, value)
+  end })
+  local text, message = expand.tokens(command, checked)
+  if text then return text end
+  errors.raise({
+    kind = "config", phase = "connect", message = message .. " in the proxy command",
+    hint = "%h, %n, %p, %r and %% are known here; a percent sign is %%",
+  })
 end
 
 --- Its standard error ------------------------------------------------------------------------------------------------
@@ -92,10 +93,8 @@ end
 ---@param command string
 ---@return sshlua.Proxy
 function M.start(target, command)
-  local shell = os.getenv("SHELL")
-  if not shell or shell == "" then shell = "/bin/sh" end
   local child, err = core.spawn({
-    args = { shell, "-c", "exec " .. command }, stdin = "pipe", stdout = "pipe", stderr = "pipe",
+    args = user_shell.argv("exec " .. command), stdin = "pipe", stdout = "pipe", stderr = "pipe",
   })
   if not child then errors.raise(errors.from(err, { host = target.name, phase = "connect" })) end
   local self = setmetatable({
@@ -141,21 +140,13 @@ function Proxy:explain(err)
   return err
 end
 
-local function end_child(self)
-  for _, signal in ipairs({ "TERM", "KILL" }) do
-    if self.ended:is_set() then return end
-    self.child:kill(signal)
-    pcall(scope.timeout, GRACE_SECONDS, self.ended.wait, self.ended)
-  end
-end
-
 --- Ends it: TERM, a second to end in, KILL. Idempotent. Outside of tasks the rest happens in the background.
 function Proxy:close()
   if self.closed then return end
   self.closed = true
   for _, pipe in ipairs(self.carrier) do pipe:close() end
   if task.current() then
-    scope.shield(end_child, self)
+    if not self.ended:is_set() then user_shell.finish(self.child, function() self.ended:wait() end) end
   else
     self.child:kill("TERM")
     local timer

@@ -3,7 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
-local known_hosts = require("sshlua.known_hosts")
+local home = require("sshlua.home")
 local options = require("sshlua.options")
 
 local M = {}
@@ -46,7 +46,7 @@ end
 function M.find(target, blob)
   for _, path in ipairs(options.list(target.opts.revoked_host_keys)) do
     if path ~= "none" then
-      path = known_hosts.expand_home(path)
+      path = home.expand(path)
       local what, err = load(target, path):check(blob)
       if what == nil then cannot(target, path, err.message) end
       if what then return what, path end

@@ -2,7 +2,7 @@
 
 local errors = require("sshlua.errors")
 local lazy = require("sshlua.lazy")
-local jump = lazy("sshlua.jump")
+local jump = lazy("sshlua.ssh_config.jump")
 local proxy = lazy("sshlua.proxy")
 
 local M = {}
@@ -55,12 +55,12 @@ end
 local function items_of(opts)
   local via = opts.via
   if via == nil then via = opts.proxy_jump or false end
-  if type(via) == "string" then return jump.parse(via) end
+  if type(via) == "string" then return jump.hops(via) end
   if not via then return {} end
   if is_host(via) then return { via } end
   local out = {}
   for _, item in ipairs(via) do
-    for _, one in ipairs(type(item) == "string" and jump.parse(item) or { item }) do out[#out + 1] = one end
+    for _, one in ipairs(type(item) == "string" and jump.hops(item) or { item }) do out[#out + 1] = one end
   end
   return out
 end

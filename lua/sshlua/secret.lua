@@ -88,6 +88,27 @@ function M.ask(prompt, name, seconds)
   })
 end
 
+--- Asks a person yes or no; false when nobody can be asked. A program is told that it is a question of that kind and
+--- answers by its exit status, as for ssh.
+---@param prompt string
+---@param seconds? number default 300
+---@return boolean
+function M.confirm(prompt, seconds)
+  seconds = seconds or PERSON_SECONDS
+  local allowed, first = askpass_rules()
+  prompt = core.clean(prompt)
+  if not first and has_terminal() then
+    local answer = task.await(core.tty_prompt, { prompt = prompt .. " (yes/no) ", echo = true, timeout = seconds })
+    return (answer or ""):lower():match("^%s*(.-)%s*$") == "yes"
+  end
+  if not allowed then return false end
+  local r = here:run({ askpass_program(), prompt }, {
+    check = false, timeout = seconds, max_output = 1024, env = { SSH_ASKPASS_PROMPT = "confirm" },
+  })
+  local answer = r.stdout:lower():match("^[^\r\n]*")
+  return r.ok and (answer == "" or answer == "yes")
+end
+
 --- By name ----------------------------------------------------------------------------------------------------------
 
 ---@class sshlua.SecretOptions where it comes from; the first that is there, in this order

@@ -1,6 +1,6 @@
 -- What ProxyJump and ProxyCommand say, and which way is chosen; without a server.
 local errors = require "sshlua.errors"
-local jump = require "sshlua.jump"
+local jump = require "sshlua.ssh_config.jump"
 local proxy = require "sshlua.proxy"
 local route = require "sshlua.route"
 local settings = require "sshlua.settings"
@@ -35,20 +35,20 @@ end
 
 describe("ProxyJump", function()
   it("is a list of hosts, the nearest first", function()
-    assert.same({ "a" }, jump.parse "a")
-    assert.same({ "me@a:2222", "b", "[::1]:22" }, jump.parse "me@a:2222, b ,[::1]:22")
-    assert.same({}, jump.parse "none")
-    assert.same({}, jump.parse "NONE")
+    assert.same({ "a" }, jump.hops "a")
+    assert.same({ "me@a:2222", "b", "[::1]:22" }, jump.hops "me@a:2222, b ,[::1]:22")
+    assert.same({}, jump.hops "none")
+    assert.same({}, jump.hops "NONE")
   end)
 
   it("may have ssh:// addresses", function()
-    assert.same({ "me@a:2222", "[::1]:22", "b" }, jump.parse "ssh://me@a:2222,ssh://[::1]:22/,SSH://b")
-    assert.same({ "me,x@a" }, jump.parse "ssh://me%2cx@a")
+    assert.same({ "me@a:2222", "b:22", "c" }, jump.hops "ssh://me@a:2222,ssh://b:22/,ssh://c")
+    assert.same({ "me,x@a" }, jump.hops "ssh://me%2cx@a")
   end)
 
   it("that makes no sense is an error that quotes it", function()
     for _, text in ipairs { "", ",a", "a,,b", "a,none", "ssh://a/path", "a b", "ssh://", "a\nb", "ssh://a%0ab" } do
-      local err = fails("config", jump.parse, text)
+      local err = fails("config", jump.hops, text)
       assert.truthy(err.message:find("ProxyJump '", 1, true), err.message)
       assert.is_nil(err.message:find "[%c]")
     end

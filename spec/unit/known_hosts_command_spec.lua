@@ -1,5 +1,6 @@
 -- The command line of KnownHostsCommand: words, quotes, tokens.
 local command = require "sshlua.known_hosts_command"
+local words = require "sshlua.ssh_config.words"
 
 local function target(line) return { name = "n", hostname = "h.example", port = 2222, user = "u", opts = { known_hosts_command = line } } end
 
@@ -8,11 +9,11 @@ describe("known_hosts_command", function()
     local cases = {
       ["/a b  c"] = { "/a", "b", "c" }, ['/a "b c" d'] = { "/a", "b c", "d" }, ["/a 'b \"c' d"] = { "/a", 'b "c', "d" },
       ["/a\tb "] = { "/a", "b" }, ['/a ""'] = { "/a", "" }, ['/a b\\ c'] = { "/a", "b c" }, ['/a \\"b\\" \\\\'] = { "/a", '"b"', "\\" },
-      ['/a x"y z"w'] = { "/a", "xy zw" }, ["/a \\n"] = { "/a", "\\n" }, [""] = {},
+      ['/a x"y z"w'] = { "/a", "xy zw" }, ["/a \\n"] = { "/a", "\\n" }, [""] = {}, ["/a #b"] = { "/a", "#b" },
     }
-    for text, want in pairs(cases) do assert.same(want, command.split(text), text) end
-    assert.is_nil(command.split '/a "b')
-    assert.is_nil(command.split "/a 'b")
+    for text, want in pairs(cases) do assert.same(want, words.arguments(text, true), text) end
+    assert.is_nil(words.arguments('/a "b', true))
+    assert.is_nil(words.arguments("/a 'b", true))
   end)
 
   it("has its tokens filled in, but not those of its path", function()

@@ -20,6 +20,9 @@ void sl_interrupt_open(lua_State *L);
 /* repl.c: input that comes in the loop's own time. Adds readable and, with line editing, editor. */
 void sl_repl_open(lua_State *L);
 
+/* stdio.c: standard input and output as streams. Adds take_stream and release_stream. */
+void sl_stdio_open(lua_State *L);
+
 /* luv.c: package.preload.luv on our loop, when built with luv. Adds luv_failed. */
 void sl_luv_open(lua_State *L);
 

@@ -40,6 +40,7 @@ static void push_program(lua_State *L, const char *lua_path) {
   sl_embedded_open(L, lua_path);
   sl_interrupt_open(L);
   sl_repl_open(L);
+  sl_stdio_open(L);
   sl_luv_open(L);
   sl_leave_open(L);
 }

@@ -8,6 +8,7 @@
 
 enum {
   SSH_AGENT_FAILURE = 5,
+  SSH_AGENT_SUCCESS = 6,
   SSH2_AGENTC_REQUEST_IDENTITIES = 11,
   SSH2_AGENT_IDENTITIES_ANSWER = 12,
   SSH2_AGENTC_SIGN_REQUEST = 13,
@@ -200,4 +201,10 @@ int sl_agent_decode_signature(const unsigned char *payload, size_t len, const ch
   sl_put_bytes(*sig, wanted.p, wanted.n);
   *sig_len = wanted.n;
   return 0;
+}
+
+int sl_agent_decode_added(const unsigned char *payload, size_t len, sl_err *err) {
+  sl_reader r = sl_reader_of(payload, len);
+  if (reply_open(&r, SSH_AGENT_SUCCESS, "to take the key", err)) return -1;
+  return sl_reader_left(&r) == 0 ? 0 : nonsense(err, "to an added key is malformed");
 }

@@ -1,5 +1,5 @@
-/* ssh-agent's messages (draft-miller-ssh-agent): list and sign, out and in. Nothing else is ever
-   asked of an agent. Knows bytes; must not know sockets. Nothing an agent says is believed before
+/* ssh-agent's messages (draft-miller-ssh-agent): list and sign, out and in; key_agent.c has the one
+   that adds a key. Nothing else is ever asked of an agent. Knows bytes; must not know sockets. Nothing an agent says is believed before
    it is checked. */
 #ifndef SL_AGENT_PROTOCOL_H
 #define SL_AGENT_PROTOCOL_H
@@ -61,5 +61,8 @@ void sl_agent_identities_clear(sl_agent_identities *ids);
    counter. */
 int sl_agent_decode_signature(const unsigned char *payload, size_t len, const char *alg,
                               size_t alg_len, unsigned char **sig, size_t *sig_len, sl_err *err);
+
+/* The reply to a request that adds a key. */
+int sl_agent_decode_added(const unsigned char *payload, size_t len, sl_err *err);
 
 #endif

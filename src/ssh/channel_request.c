@@ -5,6 +5,14 @@
 #include "base/secret.h"
 #include "ssh/channel.h"
 
+#if defined(SL_LIBSSH2_STATIC) && defined(SL_PACKET_HOOK)
+#define SL_REQUEST_ALONE
+#include "libssh2_priv.h"
+#include "transport.h"
+#endif
+
+enum { ENV_NAME_MAX = 1024 };
+
 typedef struct request_op {
   sl_eop eop;
   const char *type, *text; /* text and value are anchored by keep_ref */
@@ -25,6 +33,27 @@ static int setenv_step(sl_op *op) {
   request_op *x = (request_op *)op;
   return libssh2_channel_setenv_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len);
 }
+
+/* A variable that nobody waits for (RFC 4254 6.4, want reply false): as ssh sends those of SendEnv and SetEnv, without
+   a round trip for each. */
+#ifdef SL_REQUEST_ALONE
+static int send_env_step(sl_op *op) {
+  static const char type[] = "env";
+  request_op *x = (request_op *)op;
+  unsigned char packet[1 + 4 + 4 + sizeof type - 1 + 1 + 4 + ENV_NAME_MAX + 4], *p = packet;
+  *p++ = SSH_MSG_CHANNEL_REQUEST;
+  p = sl_put_u32(p, raw_of(x)->remote.id);
+  p = sl_put_string(p, type, sizeof type - 1);
+  *p++ = 0;
+  p = sl_put_string(p, x->text, x->text_len);
+  p = sl_put_u32(p, x->value_len);
+  /* "Again" only while keys are exchanged, and then nothing has been kept. */
+  return _libssh2_transport_send(x->eop.engine->raw, packet, (size_t)(p - packet), (const unsigned char *)x->value,
+                                 x->value_len);
+}
+#else
+static int send_env_step(sl_op *op) { return setenv_step(op); }
+#endif
 
 static int pty_step(sl_op *op) {
   request_op *x = (request_op *)op;
@@ -47,6 +76,7 @@ static int signal_step(sl_op *op) {
       .name = "channel." #noun, .step = noun##_step, .cancel = sl_eop_cancel}
 REQUEST_KIND(process);
 REQUEST_KIND(setenv);
+REQUEST_KIND(send_env);
 REQUEST_KIND(pty);
 REQUEST_KIND(resize);
 REQUEST_KIND(signal);
@@ -93,20 +123,26 @@ static int l_exec(lua_State *L) { return start_process(L, "exec", 2, 3); }
 static int l_shell(lua_State *L) { return start_process(L, "shell", 0, 2); }
 static int l_subsystem(lua_State *L) { return start_process(L, "subsystem", 2, 3); }
 
-/* channel:setenv(name, value, done): an error of kind channel when the server does not accept it. */
-static int l_setenv(lua_State *L) {
+static int start_env(lua_State *L, const sl_op_kind *kind) {
   unsigned name_len;
   size_t value_len;
-  const char *name = check_text(L, 2, 1024, &name_len);
+  const char *name = check_text(L, 2, ENV_NAME_MAX, &name_len);
   const char *value = sl_check_bytes(L, 3, &value_len);
   luaL_argcheck(L, value_len <= SL_COMMAND_MAX, 3, "too long");
-  request_op *x = new_request(L, &setenv_kind, 4);
+  request_op *x = new_request(L, kind, 4);
   x->text = name;
   x->text_len = name_len;
   x->value = value;
   x->value_len = (unsigned)value_len;
   return start_request(L, x, 4);
 }
+
+/* channel:setenv(name, value, done): an error of kind channel when the server does not accept it. */
+static int l_setenv(lua_State *L) { return start_env(L, &setenv_kind); }
+
+/* channel:send_env(name, value, done): done when it has been sent; whether the server accepts it is not known. With the
+   system's libssh2 as setenv. */
+static int l_send_env(lua_State *L) { return start_env(L, &send_env_kind); }
 
 /* channel:pty(term, cols, rows, modes, done): modes are encoded as in RFC 4254 8. */
 static int l_pty(lua_State *L) {
@@ -145,6 +181,7 @@ static int l_signal(lua_State *L) {
 
 static const luaL_Reg request_verbs[] = {
     {"exec", l_exec}, {"shell", l_shell},   {"subsystem", l_subsystem}, {"setenv", l_setenv},
-    {"pty", l_pty},   {"resize", l_resize}, {"signal", l_signal},       {NULL, NULL}};
+    {"pty", l_pty},   {"resize", l_resize}, {"signal", l_signal},       {"send_env", l_send_env},
+    {NULL, NULL}};
 
 const luaL_Reg *sl_channel_request_verbs(void) { return request_verbs; }

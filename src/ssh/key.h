@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "ssh/public_key.h"
@@ -48,6 +49,12 @@ int sl_key_sign(const sl_key *key, const char *alg, size_t alg_len, const unsign
 
 /* Milliseconds rather than a fraction of one: sign in the thread pool. */
 bool sl_key_sign_is_slow(const sl_key *key);
+
+/* The request that adds the key to an agent, with its length in front (key_agent.c). seconds 0: for ever. Returns how
+   many bytes it has, written to out unless that is NULL; 0 when the key cannot be written or there is not enough
+   room. Call it with NULL first. out then holds the private half: wipe it. */
+size_t sl_key_agent_add(const sl_key *key, const char *comment, size_t comment_len, uint32_t seconds, bool confirm,
+                        unsigned char *out, size_t room);
 
 /* Reads the signature algorithm out of the bytes that libssh2 gives to a sign callback (RFC 4252,
    section 7). 0, or -1 when they are not such a request; *alg points into data. */

@@ -159,6 +159,27 @@ static int l_key_is_slow(lua_State *L) {
   return 1;
 }
 
+/* key:agent_add(comment, seconds, confirm) -> secret, or nil, err: what adds it to an agent; seconds 0: for ever. */
+static int l_key_agent_add(lua_State *L) {
+  enum { COMMENT_MAX = 1024 };
+  sl_key *key = sl_key_check(L, 1);
+  size_t comment_len;
+  const char *comment = luaL_checklstring(L, 2, &comment_len);
+  lua_Number seconds = luaL_checknumber(L, 3);
+  bool confirm = lua_toboolean(L, 4);
+  luaL_argcheck(L, comment_len <= COMMENT_MAX, 2, "too long");
+  luaL_argcheck(L, seconds >= 0 && seconds <= (lua_Number)UINT32_MAX, 3, "0 to 4294967295 expected");
+  size_t len = sl_key_agent_add(key, comment, comment_len, (uint32_t)seconds, confirm, NULL, 0);
+  sl_secret *s = len ? sl_secret_push(L, "key for the agent", len) : NULL;
+  if (s) len = sl_key_agent_add(key, comment, comment_len, (uint32_t)seconds, confirm,
+                                (unsigned char *)sl_secret_room(s), len);
+  if (s) sl_secret_filled(L, s, len, false);
+  if (len) return 1;
+  sl_err err = {0};
+  sl_err_set(&err, SL_AUTH, "UNSUPPORTED", 0, "this key cannot be handed to an agent");
+  return fail(L, &err);
+}
+
 static int l_key_gc(lua_State *L) {
   void **box = lua_touserdata(L, 1);
   sl_key_unref(*box);
@@ -310,9 +331,23 @@ static int l_agent_signature(lua_State *L) {
   return push_frame(L, rc, sig, sig_len, &err);
 }
 
-static const luaL_Reg key_methods[] = {{"sign", l_key_sign},       {"blob", l_key_blob},
-                                       {"type", l_key_type},       {"comment", l_key_comment},
-                                       {"is_slow", l_key_is_slow}, {NULL, NULL}};
+/* agent_added(payload) -> true, or nil, err */
+static int l_agent_added(lua_State *L) {
+  size_t len;
+  const char *payload = luaL_checklstring(L, 1, &len);
+  sl_err err = {0};
+  if (sl_agent_decode_added((const unsigned char *)payload, len, &err) < 0) return fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const luaL_Reg key_methods[] = {{"sign", l_key_sign},
+                                       {"blob", l_key_blob},
+                                       {"type", l_key_type},
+                                       {"comment", l_key_comment},
+                                       {"is_slow", l_key_is_slow},
+                                       {"agent_add", l_key_agent_add},
+                                       {NULL, NULL}};
 static const luaL_Reg key_meta[] = {{"__gc", l_key_gc}, {NULL, NULL}};
 static const luaL_Reg key_functions[] = {{"key_parse", l_key_parse},
                                          {"key_peek", l_key_peek},
@@ -323,6 +358,7 @@ static const luaL_Reg key_functions[] = {{"key_parse", l_key_parse},
                                          {"agent_frame", l_agent_frame},
                                          {"agent_identities", l_agent_identities},
                                          {"agent_signature", l_agent_signature},
+                                         {"agent_added", l_agent_added},
                                          {NULL, NULL}};
 
 void sl_key_open(lua_State *L) {

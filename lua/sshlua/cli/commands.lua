@@ -6,6 +6,7 @@ local M = {}
 local modules = {
   { "config", "sshlua.cli.config" },
   { "demo", "sshlua.cli.demo" },
+  { "dial", "sshlua.cli.dial" },
   { "explain", "sshlua.cli.explain" },
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },

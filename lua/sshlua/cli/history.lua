@@ -3,6 +3,7 @@
 --- space is not kept. Without a home there is no history, and no complaint.
 
 local core = require("sshlua.core")
+local home = require("sshlua.home")
 
 local M = {}
 
@@ -13,10 +14,10 @@ local History = {}
 local history_mt = { __index = History }
 
 local function state_home()
-  local home = os.getenv("XDG_STATE_HOME")
-  if home and home:sub(1, 1) == "/" then return home end
-  home = os.getenv("HOME")
-  return home and home:sub(1, 1) == "/" and home .. "/.local/state" or nil
+  local state = os.getenv("XDG_STATE_HOME")
+  if state and state:sub(1, 1) == "/" then return state end
+  local own = home.dir()
+  return own and own:sub(1, 1) == "/" and own .. "/.local/state" or nil
 end
 
 local function make_directories(path)
@@ -51,9 +52,9 @@ end
 --- .lines is what is known already, oldest first.
 function M.open()
   local self = setmetatable({ lines = {} }, history_mt)
-  local home = state_home()
-  if not home then return self end
-  local directory = home .. "/sshlua"
+  local own = state_home()
+  if not own then return self end
+  local directory = own .. "/sshlua"
   local path = directory .. "/history"
   make_directories(directory)
   if not core.fs_stat_sync(path) and not core.fs_write_sync(path, "", PRIVATE_FILE) then return self end

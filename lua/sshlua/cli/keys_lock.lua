@@ -4,6 +4,7 @@ local connect = require("sshlua.connect")
 local core = require("sshlua.core")
 local edit = require("sshlua.known_hosts_edit")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local keylock = require("sshlua.keylock")
 local keys = require("sshlua.cli.keys")
 local keyscan = require("sshlua.keyscan")
@@ -90,7 +91,7 @@ local function merge(lock, host)
 end
 
 function M.lock(o)
-  local path = known_hosts.expand_home(o.lock or DEFAULT_LOCK)
+  local path = home.expand(o.lock or DEFAULT_LOCK)
   local old = core.fs_stat_sync(path) and edit.read(path) or nil
   local lock = old and keylock.read(path, old) or { entries = {}, rest = {} }
   local failures, locked = 0, 0
@@ -155,7 +156,7 @@ local function names_to_verify(o, by_name, names)
 end
 
 function M.verify(o)
-  local path = known_hosts.expand_home(o.lock or DEFAULT_LOCK)
+  local path = home.expand(o.lock or DEFAULT_LOCK)
   local lock = keylock.read(path)
   local by_name, all = keylock.by_name(lock)
   local faults = 0

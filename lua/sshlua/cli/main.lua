@@ -177,13 +177,16 @@ local function find_command(program, o, argv)
   return module
 end
 
---- "-G" in front: the rest is ssh(1)'s command line.
+--- In front these are commands: the rest is ssh(1)'s command line. What is glued to them is the next word: another of
+--- ssh's options, or where to.
+local front = { G = { "config", "-" }, W = { "dial", "" } }
+
 local function parse(argv)
   local at = argv[1] == "--lua-path" and 3 or 1
-  if argv[at] and argv[at]:find("^%-G") then
-    local rest = argv[at]:sub(3)
-    argv[at] = "config"
-    if rest ~= "" then table.insert(argv, at + 1, "-" .. rest) end
+  local letter, rest = (argv[at] or ""):match("^%-([GW])(.*)$")
+  if letter then
+    argv[at] = front[letter][1]
+    if rest ~= "" then table.insert(argv, at + 1, front[letter][2] .. rest) end
   end
   return options.parse(argv)
 end

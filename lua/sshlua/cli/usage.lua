@@ -11,13 +11,15 @@ sshlua - scriptable SSH automation
 usage: sshlua [OPTION...] [SCRIPT [ARGUMENT...]]
        sshlua [OPTION...] COMMAND [ARGUMENT...]
        sshlua -G [SSH'S OPTIONS] [USER@]HOST
+       sshlua -W HOST:PORT [SSH'S OPTIONS] [USER@]HOST
 
 Runs SCRIPT, a Lua 5.4 file ("-" is standard input), as a task: what waits in it (connecting,
 commands, timers, require of a module that waits) suspends only the task. A script says
 local ssh = require "sshlua"; its arguments are in ... and in the table arg. Without SCRIPT,
 -e or COMMAND a terminal gets the interactive mode (-i); otherwise the script is read from
 standard input. A command wins over a file of the same name: a script called run is
-sshlua ./run, or sshlua -- run. -G prints a host's settings as ssh -G does.
+sshlua ./run, or sshlua -- run. -G prints a host's settings as ssh -G does; -W passes standard
+input and output on, as ssh -W does.
 
 options:
 ]==]

@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local here = require("sshlua.here")
+local home = require("sshlua.home")
 local model = require("sshlua.inventory.model")
 local read = require("sshlua.inventory.read")
 local task = require("sshlua.task.core")
@@ -194,10 +195,10 @@ end
 --- Where ClusterShell looks; nil when it has no groups.conf.
 ---@return string?
 function M.find_conf()
-  local home = os.getenv("HOME") or ""
+  local own = home.dir() or ""
   local places = {
-    os.getenv("CLUSTERSHELL_CFGDIR") or false, (os.getenv("XDG_CONFIG_HOME") or home .. "/.config") .. "/clustershell",
-    home .. "/.local/etc/clustershell", "/etc/clustershell",
+    os.getenv("CLUSTERSHELL_CFGDIR") or false, (os.getenv("XDG_CONFIG_HOME") or own .. "/.config") .. "/clustershell",
+    own .. "/.local/etc/clustershell", "/etc/clustershell",
   }
   for _, place in ipairs(places) do
     if place and read.stat(place .. "/groups.conf") then return place .. "/groups.conf" end

@@ -4,6 +4,7 @@ local connect = require("sshlua.connect")
 local connection = require("sshlua.inventory.connection")
 local errors = require("sshlua.errors")
 local formats = require("sshlua.inventory.formats")
+local home = require("sshlua.home")
 local host = require("sshlua.host")
 local hosts = require("sshlua.hosts")
 local hostset = require("sshlua.hostset")
@@ -38,7 +39,7 @@ local skipped_endings = {
 }
 
 local function read_path(m, path, opts)
-  path = read.expand_home(path)
+  path = home.expand(path)
   local stat = read.stat(path)
   if not stat then
     errors.raise({ kind = "io", name = "ENOENT", message = path .. ": no such file", op = "inventory" })

@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local home = require("sshlua.home")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
 
@@ -48,15 +49,6 @@ local function read_plain(path, limit)
   return text
 end
 
---- "~/x" is in the home directory, as in a shell.
----@param path string
----@return string
-function M.expand_home(path)
-  if path:sub(1, 2) ~= "~/" then return path end
-  local home = os.getenv("HOME") or core.user().home
-  return home and home .. path:sub(2) or path
-end
-
 --- The text of a file. Raises kind io, limit, timeout.
 ---@param path string "-" is standard input
 ---@param options? { limit?: integer, seconds?: number }
@@ -64,7 +56,7 @@ end
 function M.file(path, options)
   options = options or {}
   local limit, seconds = options.limit or LIMIT, options.seconds or path == "-" and STDIN_SECONDS or SECONDS
-  path = path == "-" and "/dev/stdin" or M.expand_home(path)
+  path = path == "-" and "/dev/stdin" or home.expand(path)
   if not task.current() then return read_plain(path, limit) end
   return scope.deadline({
     seconds = seconds, op = "read", message = ("%s: not read within %g s"):format(path, seconds),

@@ -38,6 +38,14 @@ function Key:comment() end
 ---@return boolean
 function Key:is_slow() end
 
+--- What adds the key to an agent; wipe it when it has been written.
+---@param comment string at most 1024 bytes
+---@param seconds number how long the agent keeps it; 0: for ever
+---@param confirm boolean the agent asks before each use
+---@return userdata? request a secret
+---@return sshlua.CoreError? err kind auth, name UNSUPPORTED
+function Key:agent_add(comment, seconds, confirm) end
+
 --- The public half that an OpenSSH private key file shows without its passphrase.
 ---@param text string
 ---@return string? blob
@@ -88,6 +96,11 @@ function core.agent_identities(payload) end
 ---@return string? signature the inner one
 ---@return sshlua.CoreError? err kind auth, name AGENT_PROTOCOL or AGENT_REFUSED
 function core.agent_signature(payload, data) end
+
+---@param payload string the answer to what Key:agent_add gave
+---@return boolean? added
+---@return sshlua.CoreError? err kind auth, name AGENT_PROTOCOL or AGENT_REFUSED
+function core.agent_added(payload) end
 
 --- known_hosts ------------------------------------------------------------------------------------------------------
 

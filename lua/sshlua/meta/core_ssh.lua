@@ -243,6 +243,13 @@ function Channel:subsystem(name, done) end
 ---@return sshlua.core.Op
 function Channel:setenv(name, value, done) end
 
+--- Without an answer: what the server does not accept (AcceptEnv), it leaves out. The next request may follow at once.
+---@param name string at most 1024 bytes
+---@param value string at most 30,000 bytes
+---@param done sshlua.core.Done when it has been sent
+---@return sshlua.core.Op
+function Channel:send_env(name, value, done) end
+
 ---@param term string at most 100 bytes
 ---@param cols integer
 ---@param rows integer

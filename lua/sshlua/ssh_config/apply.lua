@@ -67,6 +67,7 @@ local function identities(config, out)
   if certificates and certificates[1] then out.certificate, out.certificate_may_miss = certificates, true end
   out.identities_only = set_value(config, "identitiesonly")
   out.agent = agent_of(config)
+  out.add_keys_to_agent = set_value(config, "addkeystoagent")
 end
 
 --- Authentication -----------------------------------------------------------------------------------------------------
@@ -244,6 +245,15 @@ local function environment(config, out)
   if config.values.requesttty == "force" then out.pty = true end
 end
 
+--- What runs here when the connection has been made.
+local function local_command(config, out)
+  local command = config.values.permitlocalcommand and set_value(config, "localcommand")
+  if not command or command:lower() == "none" then return end
+  local text, message = expand.tokens(command, options.merge(config.tokens, { T = "NONE" }))
+  if not text then fail(config, "localcommand", message) end
+  out.local_command = text
+end
+
 local verbosity = { VERBOSE = 1, DEBUG = 1, DEBUG2 = 2, DEBUG3 = 3 }
 
 --- Refusing, and saying -----------------------------------------------------------------------------------------------
@@ -274,7 +284,7 @@ end
 
 --- Connect options out of effective settings. Fields beyond the public ones: tos, tcp_keepalive, bind_interface,
 --- password_prompts, pubkey_algorithms, required_rsa_size, host_key_allowed, known_hosts_read_only, sent_environment,
---- pty, verbosity.
+--- pty, verbosity, add_keys_to_agent, local_command.
 ---@param config sshlua.Config
 ---@return table options
 function M.options(config)
@@ -286,6 +296,7 @@ function M.options(config)
   trust(config, out)
   way(config, out)
   environment(config, out)
+  local_command(config, out)
   out.verbosity = verbosity[set_value(config, "loglevel") or ""]
   say(config)
   return out

@@ -1,5 +1,6 @@
 --- Destinations: [user@]host[:port], ssh://[user@]host[:port], and ProxyJump's chains of them. Pure.
 
+local errors = require("sshlua.errors")
 local numbers = require("sshlua.ssh_config.numbers")
 
 local M = {}
@@ -127,6 +128,31 @@ function M.text(chain)
   if host:find(":", 1, true) or not host:find("[^0-9.]") then host = "[" .. host .. "]" end
   return (chain.extra and chain.extra .. "," or "") .. (hop.user and hop.user .. "@" or "") .. host
     .. (hop.port and ":" .. hop.port or "")
+end
+
+local function bad(text, why)
+  errors.raise({
+    kind = "config", message = ("ProxyJump '%s': %s"):format(errors.excerpt(text, 120), why),
+    hint = "[user@]host[:port] expected, several with commas, or none",
+  })
+end
+
+--- The hosts on the way, the nearest first, for our own connections; empty for "none". Raises kind config.
+---@param text string
+---@return string[] hosts "[user@]host[:port]"
+function M.hops(text)
+  local hops = {}
+  if text:lower() == "none" then return hops end
+  for item in (text .. ","):gmatch("([^,]*),") do
+    local word = item:match("^%s*(.-)%s*$")
+    if word == "" then bad(text, "a name is empty") end
+    if word:lower() == "none" then bad(text, "'none' stands alone") end
+    local hop = M.destination(word)
+    if not hop or hop.host:find("[%s%c/]") then bad(text, "not a host name") end
+    local host = hop.host:find(":", 1, true) and "[" .. hop.host .. "]" or hop.host
+    hops[#hops + 1] = (hop.user and hop.user .. "@" or "") .. host .. (hop.port and ":" .. hop.port or "")
+  end
+  return hops
 end
 
 return M

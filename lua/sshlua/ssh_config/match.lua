@@ -1,13 +1,11 @@
 --- Host and Match: does a section concern this host? Match exec runs a command, as a task with a deadline.
 
 local cidr = require("sshlua.ssh_config.cidr")
-local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expand = require("sshlua.ssh_config.expand")
 local pattern = require("sshlua.ssh_config.pattern")
-local scope = require("sshlua.task.scope")
-local task = require("sshlua.task.core")
 local tokens = require("sshlua.ssh_config.tokens")
+local user_shell = require("sshlua.user_shell")
 local words = require("sshlua.ssh_config.words")
 
 local M = {}
@@ -29,29 +27,9 @@ function M.host(name, args)
   return matched
 end
 
-local function shell_of()
-  local shell = os.getenv("SHELL") or "/bin/sh"
-  local stat = core.fs_stat_sync(shell)
-  if not stat or stat.mode % 2 == 0 and math.floor(stat.mode / 64) % 2 == 0 then
-    errors.raise({ kind = "config", message = ("the shell %s cannot be run"):format(shell), hint = "set SHELL" })
-  end
-  return shell
-end
-
 --- True when the command ends with 0. Its messages go to our standard error, as ssh lets them.
 local function run(command)
-  local child, err = core.spawn({
-    args = { shell_of(), "-c", command }, stdin = "null", stdout = "null", stderr = "inherit",
-  })
-  if not child then errors.raise(errors.from(err)) end
-  local ok, code = pcall(scope.deadline, {
-    seconds = EXEC_SECONDS, message = ("Match exec '%s' did not end within %g s"):format(
-      errors.excerpt(command, 60), EXEC_SECONDS),
-  }, task.await, child.wait, child)
-  if not ok then
-    child:kill("KILL")
-    error(code, 0)
-  end
+  local code = user_shell.run(command, { what = "Match exec", seconds = EXEC_SECONDS, stdout = "null" })
   if not code then
     errors.raise({ kind = "config", message = ("Match exec '%s' was ended by a signal"):format(
       errors.excerpt(command, 60)) })

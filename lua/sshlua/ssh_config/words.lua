@@ -56,13 +56,16 @@ local function argument(text, at)
   return table.concat(parts), at
 end
 
---- The arguments; a "#" at the start of one begins a comment. nil: a quote is not closed.
+--- The arguments; a "#" at the start of one begins a comment, unless there are `no_comments`. nil: a quote is not
+--- closed.
+---@param text string
+---@param no_comments? boolean
 ---@return string[]|nil
-function M.arguments(text)
+function M.arguments(text, no_comments)
   local list, at = {}, 1
   while at <= #text do
     at = text:match("^[ \t]*()", at)
-    if at > #text or text:byte(at) == 35 then break end
+    if at > #text or text:byte(at) == 35 and not no_comments then break end
     local word
     word, at = argument(text, at)
     if not word then return nil end
