@@ -65,7 +65,7 @@ end
 
 --- Natural enough for names: numbers by their value.
 local function sort_key(entry)
-  return entry.name:gsub("%d+", function(n) return ("%012d"):format(tonumber(n)) end) .. " " .. entry.type
+  return entry.name:gsub("0*(%d+)", function(n) return ("0"):rep(12 - #n) .. n end) .. " " .. entry.type
 end
 
 local function line_of(entry)
