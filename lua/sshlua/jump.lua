@@ -1,6 +1,7 @@
 --- What ProxyJump says: "[user@]host[:port],...", ssh:// addresses, "none". Knows text; must not know connections.
 
 local errors = require("sshlua.errors")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -31,7 +32,7 @@ function M.parse(text)
   local hops = {}
   if text:lower() == "none" then return hops end
   for item in (text .. ","):gmatch("([^,]*),") do
-    local hop = item:match("^%s*(.-)%s*$")
+    local hop = trim(item)
     if hop == "" then bad(text, "a name is empty") end
     if hop:lower() == "none" then bad(text, "'none' stands alone") end
     local uri = hop:match("^[sS][sS][hH]://(.*)$")

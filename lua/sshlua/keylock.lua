@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local edit = require("sshlua.known_hosts_edit")
 local errors = require("sshlua.errors")
 local known_hosts = require("sshlua.known_hosts")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -31,7 +32,7 @@ local function add_line(lock, number, line)
   end
   for name in names:lower():gmatch("[^,]+") do
     lock.entries[#lock.entries + 1] = {
-      name = name, type = kind, blob = blob, line = number, comment = rest:match("^%s*(.-)%s*$"),
+      name = name, type = kind, blob = blob, line = number, comment = trim(rest),
     }
   end
 end
