@@ -173,7 +173,8 @@ local documents = {
   "all:\n  vars: {x: 1}\n  children:\n    web:\n      hosts:\n        a[1:3]: {ansible_port: 22}\n        b:\n",
   "sources:\n  a: 'n[1-3]'\n  b: [x, y]\n",
 }
-local bits = { "[", "]", "{", "}", ":", ": ", "\n", "\n  ", "- ", "&x ", "*x", "<<: *x", "!!int ", "!!float ", "!", "|", ">", "? ", "---\n", "...\n", "%YAML 1.1\n",
+local bits = { "[", "]", "{", "}", ":", ": ", "\n", "\n  ", "- ", "&x ", "*x", "<<: *x", "!!int ", "!!float ", "!", "|", ">", "? ", "---\n", "...\n",
+  "%YAML 1.1\n",
   "@", "`", ",", ("["):rep(70), ("a"):rep(2000), "\226\128\168", "${HOME}", "${X:-y}", "hosts", "children", "0x", "0o8", ".inf", "1_0", "~" }
 
 if core.about().yaml then
