@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local edit = require("sshlua.known_hosts_edit")
 local errors = require("sshlua.errors")
 local known_hosts = require("sshlua.known_hosts")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -31,7 +32,7 @@ local function add_line(lock, number, line)
   end
   for name in names:lower():gmatch("[^,]+") do
     lock.entries[#lock.entries + 1] = {
-      name = name, type = kind, blob = blob, line = number, comment = rest:match("^%s*(.-)%s*$"),
+      name = name, type = kind, blob = blob, line = number, comment = trim(rest),
     }
   end
 end
@@ -65,7 +66,7 @@ end
 
 --- Natural enough for names: numbers by their value.
 local function sort_key(entry)
-  return entry.name:gsub("%d+", function(n) return ("%012d"):format(tonumber(n)) end) .. " " .. entry.type
+  return entry.name:gsub("0*(%d+)", function(n) return ("0"):rep(12 - #n) .. n end) .. " " .. entry.type
 end
 
 local function line_of(entry)

@@ -2,6 +2,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -87,7 +88,7 @@ function M.list(value)
   if value == nil or value == false then return {} end
   if type(value) == "table" then return value end
   local out = {}
-  for item in value:gmatch("[^,]+") do out[#out + 1] = item:match("^%s*(.-)%s*$") end
+  for item in value:gmatch("[^,]+") do out[#out + 1] = trim(item) end
   return out
 end
 

@@ -1,8 +1,5 @@
 /* libFuzzer target for the agent's replies. The first byte chooses the reply and the size of the
-   pieces in which it arrives.
-
-   Build with -fsanitize=fuzzer,address,undefined from this file, src/base/err.c and, of src/ssh,
-   agent_protocol.c, pubkey_type.c and data_types.c. */
+   pieces in which it arrives. */
 #include <stdlib.h>
 #include <string.h>
 

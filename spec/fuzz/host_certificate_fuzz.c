@@ -1,6 +1,5 @@
 /* libFuzzer target for host certificates and signatures: any bytes as a certificate, a name and a
-   time. It must not crash, and nothing passes that its authority has not signed. Build and run it
-   by hand (spec/fuzz/build host_certificate_fuzz), corpus: spec/fuzz/corpus/host_certificate. */
+   time. It must not crash, and nothing passes that its authority has not signed. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,10 +4,7 @@
    The first byte's low three bits: 0 a file as it is, without a passphrase; 1 with one; 2 to 5
    bytes to be put into OpenSSH, RSA, EC and PKCS#8 armour; 6 encrypted PKCS#8; 7 the public side.
 
-   Build with -fsanitize=fuzzer,address,undefined from this file, src/ssh/key*.c, the rest of
-   src/ssh that they use, and src/base/err.c. Build with small limits, or the fuzzer finds files
-   that take seconds by right: -DSL_BCRYPT_ROUNDS_MAX=2 -DSL_PBKDF2_ITERATIONS_MAX=4096
-   -DSL_SCRYPT_WORK_MAX=1024. */
+   Preset fuzz has small limits of rounds, or the fuzzer finds files that take seconds by right. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* libFuzzer target for revocation lists: any bytes as a file, and a key or certificate to ask
    about. It must not crash; what was read answers every question; and some truths hold whatever the
-   file says. Build and run it by hand (spec/fuzz/build krl_fuzz), corpus: spec/fuzz/corpus/krl. */
+   file says. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

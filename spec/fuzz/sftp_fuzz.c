@@ -1,10 +1,6 @@
 /* libFuzzer target for what an SFTP server sends. The first byte chooses the size of the pieces in
    which the rest comes and whether a version is sent in front. Requests of every kind are in
-   flight; a reply asks for more.
-
-   Build with -fsanitize=fuzzer,address,undefined from this file, src/base/buf.c, src/base/err.c
-   (needs libssh2's and libuv's headers and libraries), src/ssh/data_types.c and src/sftp/packet.c,
-   client.c and client_in.c. */
+   flight; a reply asks for more. */
 #include <stdlib.h>
 #include <string.h>
 

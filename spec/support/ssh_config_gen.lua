@@ -1,16 +1,8 @@
 -- Configurations for OpenSSH's client by chance, the same for the same seed: what people write, what they write wrong,
 -- and what only a grammar thinks of.
-local M = {}
+local mutator = require "spec.support.mutator"
 
--- A generator of numbers that is the same on every Lua.
-function M.random(seed)
-  local state = seed % 2147483647
-  if state == 0 then state = 1 end
-  return function(n)
-    state = state * 16807 % 2147483647
-    return state % n + 1
-  end
-end
+local M = {}
 
 local function words(text)
   local list = {}
@@ -154,7 +146,7 @@ end
 
 -- One configuration: { text, includes = { name -> text }, host, arguments }.
 function M.config(seed, directory)
-  local r = M.random(seed * 7919 + 17)
+  local r = mutator.random(seed * 7919 + 17)
   local mistakes = r(6) == 1 and 12 or 0
   local case = { includes = {}, host = M.hosts[r(#M.hosts)], arguments = {}, seed = seed }
   local function body(depth)
@@ -189,29 +181,7 @@ function M.config(seed, directory)
   return case
 end
 
--- Text that is nearly a configuration: lines of one, changed at random places. For the parser's robustness.
-local pieces = { '"', "'", "\\", "=", "#", "\t", "\0", " ", "%", "${", "}", "[", "]", ":", ",", "!", "*", "?", "\r", "\255",
-  "Host", "Match", "Include", "all", "exec", "none", "99999999999999999999", "\n", "(", ")", "@", "//", "ssh://", "-" }
-
-function M.mutation(r, text)
-  for _ = 1, r(4) do
-    local at, how = r(#text + 1), r(5)
-    if how == 1 then
-      text = text:sub(1, at - 1) .. text:sub(at + r(6))
-    elseif how == 2 then
-      text = text:sub(1, at - 1) .. pieces[r(#pieces)] .. text:sub(at)
-    elseif how == 3 then
-      local from = r(#text + 1)
-      text = text:sub(1, at - 1) .. text:sub(from, from + r(20)) .. text:sub(at)
-    elseif how == 4 then
-      text = text:sub(1, at - 1) .. string.char(r(256) - 1) .. text:sub(at + 1)
-    else
-      text = text:sub(1, at - 1) .. (pieces[r(#pieces)]):rep(r(50)) .. text:sub(at)
-    end
-  end
-  return text:sub(1, 4000)
-end
-
+-- One line.
 function M.line(r) return setting(r, 10) end
 
 return M

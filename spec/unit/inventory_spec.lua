@@ -473,41 +473,6 @@ end)
 describe("a hostile inventory", function()
   after_each(files.remove)
 
-  -- Pieces of good inventories in a bad order: a model, or an Error that names the file; never anything else.
-  it("is read, or refused with an error that names the file", body(function()
-    local seed = os.time()
-    math.randomseed(seed)
-    local formats = { "ini", "json", "lua", "groups" }
-    if core.about().yaml then formats[#formats + 1] = "yaml" end
-    local sources = { ini = INI, yaml = YAML, json = '{"web": {"hosts": ["w1", {"a": null}], "vars": {"x": 1}}, "p": {"children": ["web"]}}',
-      lua = 'return { web = { hosts = { "a[1-3]", b = {} }, vars = { x = 1 } } }', groups = "a: n[1-3]\nb: @a!n2\n" }
-    local bits = { "[", "]", "{", "}", ":", "\n", " ", "-", "'", '"', "#", "=", "web", "all", "hosts", "\255", "\0", "[1:3]", "&a", "*a", "@", "<<: *common",
-      "99999999999", "children", "!", "${X}", "vars", "\t", ("["):rep(200) }
-    local deadline, rounds = os.clock() + (os.getenv "SSHLUA_LONG" and 60 or 1), 0
-    while os.clock() < deadline do
-      local format = formats[math.random(#formats)]
-      local text = sources[format]
-      for _ = 1, math.random(6) do
-        local at = math.random(#text + 1)
-        local bit = bits[math.random(#bits)]
-        local cut = math.random(3) == 1 and math.random(10) or 0
-        text = text:sub(1, at - 1) .. bit .. text:sub(at + cut)
-      end
-      local path = files.write("mutant", text)
-      local ok, err = pcall(ssh.inventory, path, { format = format })
-      local message = ("seed %d, %s: %q: %s"):format(seed, format, text, tostring(err))
-      if ok then
-        assert(#err:expand() == #err.model.host_order, message)
-      else
-        assert(errors.is(err), message)
-        assert(err.kind ~= "memory" and not err.message:find "%c", message)
-        assert(err.message:find("mutant", 1, true) or err.message:find "column", message)
-      end
-      rounds = rounds + 1
-    end
-    assert(rounds > 100)
-  end, 120))
-
   it("with many hosts is read in bounded time", body(function()
     local from = os.clock()
     local inv = open("hosts", "[web]\nweb[00001:10000] x=1\n[db]\ndb[1:10000]\n[all:children]\nweb\ndb\n")

@@ -2,8 +2,6 @@
 -- installed ssh is older, or because it needs another machine; robustness; the table; the command line.
 local cidr = require "sshlua.ssh_config.cidr"
 local core = require "sshlua.core"
-local errors = require "sshlua.errors"
-local gen = require "spec.support.ssh_config_gen"
 local keywords = require "sshlua.ssh_config.keywords"
 local pattern = require "sshlua.ssh_config.pattern"
 local printer = require "sshlua.ssh_config.printer"
@@ -211,32 +209,4 @@ describe("ssh_config", function()
     end
     assert(text == "" or count > 80, count)
   end)
-
-  -- Text that is nearly a configuration: our kind of error or none, within a bound of time.
-  local function survive(first, rounds)
-    local slowest, wrongs = 0, 0
-    local r = gen.random(first)
-    local state = { "Host web1 db* !x", "Match host web* user root", "Include " .. directory .. "/none*" }
-    local path = directory .. "/mutant"
-    for i = 1, rounds do
-      local lines = {}
-      for n = 1, r(6) do lines[n] = r(4) == 1 and state[r(#state)] or gen.line(r) end
-      local text = gen.mutation(r, table.concat(lines, "\n") .. "\n"):gsub("[Ee][Xx][Ee][Cc]", "host")
-      text = text:gsub("[Cc][Aa][Nn][Oo][Nn]", "x") -- neither commands nor look-ups
-      assert(core.fs_write_sync(path, text, 384))
-      local before = core.now()
-      local ok, err = pcall(resolver.resolve, "web1", { file = path })
-      slowest = math.max(slowest, core.now() - before)
-      if not ok then
-        wrongs = wrongs + 1
-        assert(errors.is(err, "config") or errors.is(err, "resolve"), ("seed %d round %d: %s\n%q"):format(first, i, tostring(err), text))
-      end
-      os.remove(path)
-    end
-    assert(slowest < 2, "one took " .. slowest)
-    assert(wrongs > 0 and wrongs < rounds)
-  end
-
-  it("survives 5000 mutated configurations", run.body(function() survive(4711, 5000) end, 120))
-  it("survives 1000000 mutated configurations #long", run.body(function() survive(815, 1000000) end, 5000))
 end)

@@ -94,27 +94,4 @@ text: [1e3, 09, 12:30, 2001-12-14, 0x, "1", 'yes', 1.2.3, 99999999999999999999, 
     assert.equal(os.getenv "HOME", v.a)
     assert.same({ "xyz", "${HOME}", "$HOME", "" }, setmetatable(v.b, nil))
   end)
-
-  it("is read or refused, whatever the text", function()
-    local seed = os.time()
-    math.randomseed(seed)
-    local good = "a: &x {p: 1, q: [1, 2.5, 'x']}\nb: *x\nc: {<<: *x, q: !!str 2}\nd: |\n  text\n  more\ne: >-\n  folded\nf:\n- 1\n- \"\\u00e9\"\n"
-    local bits = { "[", "]", "{", "}", ":", "\n", " ", "- ", "'", '"', "#", "&x ", "*x", "<<: *x", "!!int ", "!", "|", ">", "? ", "\t", "\255", "\0",
-      "---\n", "...\n", "%YAML 1.1\n", "\\", "@", "`", "\239\187\191", "\r", ",", ("["):rep(70), ("a"):rep(2000), "\226\128\168" }
-    local deadline, rounds = os.clock() + (os.getenv "SSHLUA_LONG" and 60 or 1), 0
-    while os.clock() < deadline do
-      local text = good
-      for _ = 1, math.random(8) do
-        local at = math.random(#text + 1)
-        local cut = math.random(3) == 1 and math.random(12) or 0
-        text = text:sub(1, at - 1) .. bits[math.random(#bits)] .. text:sub(at + cut)
-      end
-      local value, other = core.yaml_decode(text)
-      local message = ("seed %d: %q"):format(seed, text)
-      assert(type(other) == "table", message)
-      if value == nil then assert((other.kind == "protocol" or other.kind == "limit") and other.line >= 1, message) end
-      rounds = rounds + 1
-    end
-    assert.is_true(rounds > 100)
-  end)
 end)

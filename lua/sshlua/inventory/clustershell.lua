@@ -8,6 +8,7 @@ local home = require("sshlua.home")
 local model = require("sshlua.inventory.model")
 local read = require("sshlua.inventory.read")
 local task = require("sshlua.task.core")
+local trim = require("sshlua.trim")
 local yaml = require("sshlua.yaml")
 
 local M = {}
@@ -54,10 +55,10 @@ function M.flat(text, path)
     local where = path .. ":" .. number
     if #line > MAX_LINE then fail(where, "a line of %d bytes", #line) end
     if line:find("%S") and not line:find("^%s*#") then
-      local name, nodes = line:match("^%s*([^%s:]+)%s*:%s*(.-)%s*$")
+      local name, nodes = line:match("^%s*([^%s:]+)%s*:(.*)$")
       if not name then fail(where, "\"name: nodes\" expected, got \"%s\"", errors.excerpt(line, 60)) end
       if groups[name] then fail(where, "the group %s is there twice, also at %s", name, groups[name].where) end
-      groups[name] = { text = nodes:gsub("%s+", ","), where = where }
+      groups[name] = { text = trim(nodes):gsub("%s+", ","), where = where }
     end
   end
   local sources = new()
@@ -124,11 +125,11 @@ local function sections_of(text, path)
       if not sections[name] then order[#order + 1] = name end
       sections[name] = section
     elseif line:find("%S") and not line:find("^%s*[#;]") then
-      local key, value = line:match("^([%w_]+)%s*[:=]%s*(.-)%s*$")
+      local key, value = line:match("^([%w_]+)%s*[:=](.*)$")
       if not key or not section then
         fail(where, "a section or \"key: value\" expected, got \"%s\"", errors.excerpt(line, 60))
       end
-      section[key:lower()] = value
+      section[key:lower()] = trim(value)
     end
   end
   return sections, order

@@ -4,6 +4,7 @@
 local literal = require("sshlua.inventory.literal")
 local model = require("sshlua.inventory.model")
 local ranges = require("sshlua.inventory.ranges")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -76,7 +77,8 @@ function sections.children(m, group, line, where)
 end
 
 function sections.vars(m, group, line, where)
-  local name, value = line:match("^([^=]-)%s*=%s*(.*)$")
+  local name, value = line:match("^([^=]*)=%s*(.*)$")
+  name = name and trim(name)
   if not name or name == "" then fail(where, "\"%s\" is no key = value", line:sub(1, 80)) end
   m:set(group, name, literal.value(value), where)
 end
@@ -100,7 +102,7 @@ function M.read(m, text, path)
     number = number + 1
     local where = path .. ":" .. number
     if #line > MAX_LINE then fail(where, "a line of %d bytes", #line) end
-    line = line:match("^%s*(.-)%s*$")
+    line = trim(line)
     if line:find("%z") then fail(where, "a NUL byte: this is no text") end
     if line:find("^%[") then
       -- "[::1]" is a host, "[web]" a section.

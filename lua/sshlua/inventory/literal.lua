@@ -55,7 +55,7 @@ local function number(text)
     n = tonumber(digits:sub(3), 2)
   elseif digits:find("^[1-9]%d*$") and #digits <= 15 or digits:find("^0+$") then
     n = tonumber(digits)
-  elseif digits:find("^%d*%.?%d*[eE]?[+-]?%d*$") and digits:find("[.eE]") and digits:find("^%.?%d") then
+  elseif digits:find("[.eE]") and digits:find("^%.?%d[%d.eE+-]*$") then
     n = tonumber(digits)
   end
   if not n then return false end

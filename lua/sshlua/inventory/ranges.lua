@@ -76,7 +76,7 @@ end
 local function split_port(text, where)
   local head, digits = text:match("^(.+):(%d+)$")
   if not head then return text end
-  if head:gsub("%b[]", ""):find("[:%[]") then return text end -- a bare IPv6 address; an open bracket
+  if head:gsub("%[[^%[%]]*%]", ""):find("[:%[]") then return text end -- a bare IPv6 address; an open bracket
   local port = tonumber(digits)
   if #digits > 5 or port < 1 or port > 65535 then
     model.fail(where, "bad port \"%s\" (1 to 65535)", digits:sub(1, 20))

@@ -3,6 +3,7 @@
 --- Knows ssh(1)'s options; must not know inventories.
 
 local connect = require("sshlua.connect")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -154,7 +155,8 @@ function M.parse(line)
         i = i + 1
       end
       local name, rest = letters[letter], value
-      if value and not name then name, rest = value:match("^%s*(%w+)%s*[=%s]%s*(.-)%s*$") end
+      if value and not name then name, rest = value:match("^%s*(%w+)%s*[=%s](.*)$") end
+      rest = rest and trim(rest)
       if not rest or not name then
         out.problem = out.problem or ("-%s has no value"):format(letter)
       else

@@ -69,7 +69,7 @@ end
 
 --- Calls visit for each host that a name stands for.
 function Tree:each_name(name, where, visit)
-  if self.expressions and not name:find("%[[^%]]*:") then
+  if self.expressions and not name:find("%[[^%[%]]*:") then
     local ok, err = pcall(hostset.each, name, { limit = model.MAX_HOSTS, sources = {} }, visit)
     if not ok then fail(where, "%s", errors.is(err) and err.message or tostring(err)) end
     return

@@ -106,7 +106,8 @@ end
 ---@return sshlua.JumpChain|nil
 function M.chain(text)
   if text:lower() == "none" then return {} end
-  local list = text:match("^[^#]*"):match("^(.-)%s*$")
+  local list = text:match("^[^#]*")
+  list = list:sub(1, #list - #list:reverse():match("^%s*"))
   local last
   local extra = list:match("^(.+),[^,]*$")
   while true do

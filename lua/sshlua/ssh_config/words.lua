@@ -80,7 +80,7 @@ end
 ---@return string|nil rest
 function M.keyword(line)
   line = line:match("^[^%z]*")
-  line = line:sub(1, 1) .. line:sub(2):match("^(.-)[ \t\r\n\f]*$")
+  line = line:sub(1, 1) .. (line:sub(2):match("^.*[^ \t\r\n\f]") or "")
   if line == "" then return nil end
   local word, rest = M.delimited(line, 1)
   if word == "" then word, rest = M.delimited(line, rest) end
