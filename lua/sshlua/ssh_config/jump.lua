@@ -2,6 +2,7 @@
 
 local errors = require("sshlua.errors")
 local numbers = require("sshlua.ssh_config.numbers")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -145,7 +146,7 @@ function M.hops(text)
   local hops = {}
   if text:lower() == "none" then return hops end
   for item in (text .. ","):gmatch("([^,]*),") do
-    local word = item:match("^%s*(.-)%s*$")
+    local word = trim(item)
     if word == "" then bad(text, "a name is empty") end
     if word:lower() == "none" then bad(text, "'none' stands alone") end
     local hop = M.destination(word)
