@@ -53,7 +53,7 @@ local hop_pieces = words "@ : , / [ ] ssh:// % %41 %zz ; none :: [::1] 65536 0 a
 add {
   name = "ProxyJump", kinds = { config = true }, names = "^ProxyJump", text = mutator.one_of(hops), pieces = hop_pieces, size = 2000,
   read = function(text)
-    for _, hop in ipairs(jump_config.hops(text)) do assert(not hop:match("[^@]*$"):find "[%s%c/]", hop) end
+    for _, hop in ipairs(jump_config.hops(text)) do assert(not hop:gsub("^.*@", ""):find "[%s%c/]", hop) end
   end,
 }
 
