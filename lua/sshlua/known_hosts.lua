@@ -5,7 +5,8 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local here = require("sshlua.here")
 local home = require("sshlua.home")
-local known_hosts_command = require("sshlua.known_hosts_command")
+local lazy = require("sshlua.lazy")
+local known_hosts_command = lazy("sshlua.known_hosts_command")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local scope = require("sshlua.task.scope")
@@ -99,6 +100,12 @@ local function run_command(target, invocation, name, blob)
   return result.stdout
 end
 
+--- Is there a command?
+local function has_command(opts)
+  local command = opts.known_hosts_command
+  return command ~= nil and command ~= false and command ~= "none" and opts.host_key_lock == nil
+end
+
 --- Everything that is known for a connection, for questions about `name`. `invocation` is what KnownHostsCommand is
 --- told: ORDER before the key exchange, HOSTNAME or ADDRESS after it.
 ---@param target table
@@ -109,7 +116,7 @@ end
 function M.set_for(target, invocation, name, blob)
   check_lock(target)
   local files = M.files(target.opts)
-  if not known_hosts_command.given(target.opts) then return M.load(files, target.name) end
+  if not has_command(target.opts) then return M.load(files, target.name) end
   local text = run_command(target, invocation, name, blob)
   local set = read(files, target.name)
   local ok, err = set:add_text(text, "KnownHostsCommand-" .. invocation)

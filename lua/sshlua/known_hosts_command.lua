@@ -8,12 +8,6 @@ local words_of = require("sshlua.ssh_config.words").arguments
 
 local M = {}
 
---- Is there a command?
-function M.given(opts)
-  local command = opts.known_hosts_command
-  return command ~= nil and command ~= false and command ~= "none" and opts.host_key_lock == nil
-end
-
 --- The tokens of ssh_config, and those that only this command has.
 local function values_of(target, invocation, name, blob)
   local user = core.user()
