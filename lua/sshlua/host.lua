@@ -142,7 +142,7 @@ function Host:shell(opts)
   refuse_privilege(self, "shell", "talks")
   local kept = { env = self.defaults.env, timeout = self.defaults.timeout }
   -- loaded when somebody talks
-  return require("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
+  return lazy.load("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
 end
 
 --- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end
@@ -150,7 +150,7 @@ end
 ---@param opts? sshlua.TailOptions
 ---@return sshlua.Tail
 function Host:tail(path, opts)
-  local tail = require("sshlua.tail") -- loaded when somebody follows
+  local tail = lazy.load("sshlua.tail") -- loaded when somebody follows
   return tail.loop(tail.new({ self }, path, opts, 2))
 end
 

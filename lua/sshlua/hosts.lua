@@ -196,7 +196,7 @@ end
 ---@param opts? sshlua.TailOptions
 ---@return sshlua.Tail
 function Fleet:tail(path, opts)
-  local tail = require("sshlua.tail") -- loaded when somebody follows
+  local tail = lazy.load("sshlua.tail") -- loaded when somebody follows
   return tail.loop(tail.new(self, path, opts, 2))
 end
 

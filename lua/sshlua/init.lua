@@ -47,7 +47,7 @@ end
 ---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Fleet
 function M.hosts(expression, opts)
-  local sources = asks(expression) and require("sshlua.inventory.sources").default() or nil
+  local sources = asks(expression) and lazy.load("sshlua.inventory.sources").default() or nil
   return (hosts.new(expression, opts, 2, sources))
 end
 
@@ -56,13 +56,13 @@ end
 ---@param to string HOST:PATH, or { host, path }
 ---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
-function M.copy(from, to, opts) return (require("sshlua.transfer_copy").copy(from, to, opts, 2)) end
+function M.copy(from, to, opts) return (lazy.load("sshlua.transfer_copy").copy(from, to, opts, 2)) end
 
 --- An inventory: a file (Lua, YAML, INI, JSON, groups of ClusterShell), an executable, a directory, or several.
 ---@param source? string|string[] default: $SSHLUA_INVENTORY, or config.lua's
 ---@param opts? sshlua.InventoryOptions
 ---@return sshlua.Inventory
-function M.inventory(source, opts) return (require("sshlua.inventory").open(source, opts, 2)) end
+function M.inventory(source, opts) return (lazy.load("sshlua.inventory").open(source, opts, 2)) end
 
 --- A session by hand.
 ---@param name string
@@ -94,8 +94,10 @@ end
 --- Calls fn(event) for what happens on the way to hosts and back. Returns a function that ends it.
 ---@param fn fun(event: sshlua.LogEvent)
 ---@return fun() stop
-function M.log(fn) return require("sshlua.log").listen(fn) end
+function M.log(fn) return lazy.load("sshlua.log").listen(fn) end
 
 local parts = { here = "sshlua.here", json = "sshlua.json", config = "sshlua.ssh_config" }
 
-return setmetatable(M, { __index = function(_, name) return parts[name] and require(parts[name]) end })
+lazy.note()
+
+return setmetatable(M, { __index = function(_, name) return parts[name] and lazy.load(parts[name]) end })

@@ -229,7 +229,7 @@ end
 ---@param opts? sshlua.ShellOptions
 ---@return sshlua.Shell
 function Session:shell(opts)
-  return require("sshlua.shell").open(function() return self end, opts, 2) -- loaded when somebody talks
+  return lazy.load("sshlua.shell").open(function() return self end, opts, 2) -- loaded when somebody talks
 end
 
 --- Files of the host: opened on first use, one for everybody who has this session.

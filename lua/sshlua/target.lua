@@ -185,13 +185,13 @@ end
 --- What ssh_config says of a host: connect options, and who and where.
 local function by_config(target)
   local file = config_file(target.opts)
-  local resolver, said = require("sshlua.ssh_config.resolver"), target.said
+  local resolver, said = lazy.load("sshlua.ssh_config.resolver"), target.said
   if not file and not target.opts.ssh_options and not said.steps then return {}, said end
   local config = resolver.resolve(target.name, {
     file = type(file) == "string" and file or (not file and "none") or nil, options = target.opts.ssh_options,
     user = said.user, port = said.port, hostname = said.hostname, steps = said.steps, -- of ssh's command line
   })
-  return require("sshlua.ssh_config.apply").options(config), config.values
+  return lazy.load("sshlua.ssh_config.apply").options(config), config.values
 end
 
 --- Reads ssh_config for a target, once: its user, port and host name are final after that. Runs as a task.
