@@ -100,8 +100,8 @@ local function run_command(target, invocation, name, blob)
   return result.stdout
 end
 
---- Is there a command?
-local function has_command(opts)
+--- Is there a KnownHostsCommand that counts?
+function M.has_command(opts)
   local command = opts.known_hosts_command
   return command ~= nil and command ~= false and command ~= "none" and opts.host_key_lock == nil
 end
@@ -116,7 +116,7 @@ end
 function M.set_for(target, invocation, name, blob)
   check_lock(target)
   local files = M.files(target.opts)
-  if not has_command(target.opts) then return M.load(files, target.name) end
+  if not M.has_command(target.opts) then return M.load(files, target.name) end
   local text = run_command(target, invocation, name, blob)
   local set = read(files, target.name)
   local ok, err = set:add_text(text, "KnownHostsCommand-" .. invocation)

@@ -1,5 +1,6 @@
 -- The command line of KnownHostsCommand: words, quotes, tokens.
 local command = require "sshlua.known_hosts_command"
+local known_hosts = require "sshlua.known_hosts"
 local words = require "sshlua.ssh_config.words"
 
 local function target(line) return { name = "n", hostname = "h.example", port = 2222, user = "u", opts = { known_hosts_command = line } } end
