@@ -23,10 +23,10 @@ local target_of = require("sshlua.target")
 local task = require("sshlua.task.core")
 local tunnel = lazy("sshlua.tunnel")
 
-local M = { options = target_of.options, target = target_of.new }
+local M = { options = target_of.options, target = target_of.new, with_profile = target_of.with_profile }
 
 local await = task.await
-local legacy = algorithm_lists.legacy
+local legacy_of = algorithm_lists.legacy_of
 
 --- Phases -----------------------------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ end
 
 --- How RSA keys may sign; nil: in every way there is.
 local function rsa_signatures(o)
-  if o.legacy then return nil end
+  if legacy_of(o.legacy).rsa_sha1 then return nil end
   if not o.pubkey_algorithms then return "rsa-sha2-512,rsa-sha2-256" end
   local list = {}
   for _, name in ipairs(o.pubkey_algorithms) do
@@ -66,10 +66,11 @@ end
 
 local function algorithms(target)
   local o = target.opts
+  local legacy = legacy_of(o.legacy)
   return {
-    kex = join(o.kex or algorithm_lists.kex, o.legacy and legacy.kex),
-    ciphers = join(o.ciphers or algorithm_lists.ciphers, o.legacy and legacy.ciphers),
-    macs = join(o.macs or algorithm_lists.macs, o.legacy and legacy.macs),
+    kex = join(o.kex or algorithm_lists.kex, legacy.kex),
+    ciphers = join(o.ciphers or algorithm_lists.ciphers, legacy.ciphers),
+    macs = join(o.macs or algorithm_lists.macs, legacy.macs),
     host_key = hostkeys.algorithms(target),
     compression = o.compression and "zlib@openssh.com,none" or "none",
     sign = rsa_signatures(o),
@@ -91,7 +92,7 @@ local function explain_handshake(s, wanted, err)
     end
     if not common then
       err.message = ("no common %s algorithm; the server offers %s"):format(name, errors.excerpt(offered[field], 300))
-      err.hint = "an old server may need the option legacy = true, for this host only"
+      err.hint = "an old server may need the option legacy = true, for this host only; a device its profile"
       break
     end
   end

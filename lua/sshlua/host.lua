@@ -140,9 +140,22 @@ end
 ---@return sshlua.Shell
 function Host:shell(opts)
   refuse_privilege(self, "shell", "talks")
-  local kept = { env = self.defaults.env, timeout = self.defaults.timeout }
+  local kept = { env = self.defaults.env, timeout = self.defaults.timeout, profile = self.target.opts.profile }
   -- loaded when somebody talks
   return lazy.load("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
+end
+
+--- A device by its profile (option `profile` here or of the host): cmd, configure, confirm, rollback, save. Its old
+--- algorithms are offered to this host only.
+---@param opts sshlua.DeviceOptions
+---@return sshlua.Device
+function Host:device(opts)
+  refuse_privilege(self, "device", "talks")
+  local own = self.target.opts.profile
+  opts = options.merge({ env = self.defaults.env, timeout = self.defaults.timeout, profile = own }, opts)
+  local target = self.target
+  if opts.profile and opts.profile ~= own then target = connect.with_profile(target, opts.profile, 2) end
+  return lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2)
 end
 
 --- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end

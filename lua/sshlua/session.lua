@@ -225,11 +225,24 @@ function Session:subsystem(name)
   return p
 end
 
+local function with_profile(target, opts)
+  local profile = target.opts.profile
+  return profile and options.merge({ profile = profile }, opts) or opts
+end
+
 --- A dialogue with the user's shell, a device, or a program: send, expect, cmd, interact.
 ---@param opts? sshlua.ShellOptions
 ---@return sshlua.Shell
 function Session:shell(opts)
-  return lazy.load("sshlua.shell").open(function() return self end, opts, 2) -- loaded when somebody talks
+  -- loaded when somebody talks
+  return lazy.load("sshlua.shell").open(function() return self end, with_profile(self.target, opts), 2)
+end
+
+--- A device by its profile: cmd, configure, confirm, rollback, save.
+---@param opts sshlua.DeviceOptions
+---@return sshlua.Device
+function Session:device(opts)
+  return lazy.load("sshlua.device").open(function() return self end, with_profile(self.target, opts), 2)
 end
 
 --- Files of the host: opened on first use, one for everybody who has this session.
