@@ -16,6 +16,7 @@ GOALS = [
     Goal("down", "CPU", "cpu", 0.9, "ssh"),
     Goal("up", "CPU", "cpu", 0.5, "ssh"),
     Goal("up", "CPU", "cpu", 0.5, "ssh, fed by head"),
+    Goal("dialogue", "CPU ms/dialogue", "each", 30),
     Goal("idle", "RSS KiB/session", "rss_each", 60),
     Goal("startup", "CPU ms", "each", 10),
     Goal("startup", "RSS MiB", "rss", 8, None, 1024),

@@ -20,6 +20,7 @@ local TIMEOUT = 30
 local ECHO_SECONDS = 1
 local LEARN_QUIET = 0.4
 local PAGES_MAX = 100000
+local PUT_MAX = 16384
 
 ---@class sshlua.Shell: sshlua.Listener
 ---@field banner string what came before the first prompt
@@ -163,8 +164,19 @@ function Shell:send(...)
   end
 end
 
+local function ignore() end
+
+--- As send, without waiting until it has been taken: for what is short and gets an answer that is waited for. When the
+--- other side has gone, or takes nothing, the wait for the answer will tell.
+local function put(self, text)
+  if self.closed then self:fail_ended("send", "send") end
+  if self.ended or #text > PUT_MAX then return pcall(self.send, self, text) end
+  self.ch:write(text, ignore)
+end
+
 --- As send; when the other side has gone its end will tell.
 local function answer(self, text)
+  if type(text) == "string" then return put(self, text) end
   local ok, err = pcall(self.send, self, text)
   if not ok and not (errors.is(err, "channel") and err.name == "EPIPE") then error(err, 0) end
 end
@@ -172,11 +184,21 @@ end
 --- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
 --- wiped with.
 local function without_pagers(text)
-  return (text:gsub("(\n?)%z([\b\r \24]*)(\r?\n?)", function(before, wiped, newline)
+  local at = text:find("\0", 1, true)
+  if not at then return text end
+  local out, from = {}, 1
+  while at do
+    local before = text:sub(from, at - 1)
+    local wiped, newline, behind = text:match("^([\b\r \24]*)(\r?\n?)()", at + 1)
     local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
-    if before == "\n" and newline:find("\n") and kept == "" then return "\n" end
-    return before .. kept .. newline
-  end))
+    if before:byte(-1) == 10 and newline:find("\n", 1, true) and kept == "" then newline = "" end
+    out[#out + 1] = before
+    out[#out + 1] = kept .. newline
+    from = behind
+    at = text:find("\0", from, true)
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
 end
 
 local function output_of(self, raw, sent)
@@ -242,7 +264,11 @@ function Shell:talk(parts, sent, what, opts)
   local ok, out = pcall(function()
     self:quiet(0.001, core.now() + 1)
     self:take_all() -- what nobody asked for
-    self:send((table.unpack or unpack)(parts)) -- luacheck: ignore 143
+    if #parts == 1 and type(parts[1]) == "string" then
+      put(self, parts[1])
+    else
+      self:send((table.unpack or unpack)(parts)) -- luacheck: ignore 143
+    end
     local seconds = opts.timeout or self.timeout
     return converse(self, sent, what, core.now() + seconds, seconds)
   end)
