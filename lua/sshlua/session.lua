@@ -196,8 +196,9 @@ end
 ---@field sudo? boolean|string|sshlua.Privilege
 ---@field su? boolean|string|sshlua.Privilege
 ---@field doas? boolean|string|sshlua.Privilege
+---@field record? boolean|string|{ to?: boolean|string, input?: boolean } with a pty: a recording, see docs/recording.md
 local spawn_options = {
-  cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
+  record = "boolean|string|table", cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
   sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
@@ -208,6 +209,10 @@ local spawn_options = {
 function Session:spawn(cmd, opts)
   opts = with_defaults(self, options.check(opts, spawn_options, 2))
   command.check(cmd, opts, 2)
+  if opts.record then
+    if not opts.pty then errors.usage(2, "option 'record' goes with a pty") end
+    lazy.load("sshlua.record").check(opts.record, 2)
+  end
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p

@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expect = require("sshlua.expect")
+local lazy = require("sshlua.lazy")
 local listener = require("sshlua.shell_listen")
 local options = require("sshlua.options")
 local process = require("sshlua.process")
@@ -45,11 +46,12 @@ function shell_mt:__tostring() return "sshlua.Shell: " .. self.host end
 ---@field max_buffer? integer bytes that are kept while nothing matches, default 8 MiB
 ---@field wrap? boolean false: lines that fill the terminal exactly are not joined with the next
 ---@field profile? string|sshlua.Profile|false a kind of device: its prompt, pager, questions and line end
----@field record? string not part of this version
+---@field record? boolean|string|table file, directory/, true, or { to =, input = }: see docs/recording.md
 local shell_options = {
   prompt = "string|function|table|userdata|false", pager = "boolean|string|table", timeout = "seconds",
   command = "string", pty = "boolean|table", env = "table", newline = "string", settle = "seconds",
-  look_back = "count", max_buffer = "count", wrap = "boolean", record = "any", profile = "string|table|false",
+  look_back = "count", max_buffer = "count", wrap = "boolean", record = "boolean|string|table",
+  profile = "string|table|false",
 }
 
 --- Opening ------------------------------------------------------------------------------------------------------------
@@ -106,7 +108,10 @@ local function check(opts, level)
     local prompt = p.prompt or nil
     opts = options.merge({ prompt = prompt, pager = p.pager, newline = p.newline, pty = p.pty }, opts, { profile = p })
   end
-  if opts.record ~= nil then errors.usage(level + 1, "option 'record' is not part of this version") end
+  if opts.record then
+    if opts.pty == false then errors.usage(level + 1, "option 'record' goes with a pty") end
+    lazy.load("sshlua.record").check(opts.record, level + 1)
+  end
   if opts.timeout == 0 then errors.usage(level + 1, "option 'timeout': more than 0 s expected") end
   return opts
 end
@@ -136,6 +141,7 @@ function M.open(session_of, opts, level)
       seconds = self.timeout, host = self.host, op = "shell", phase = "channel",
       message = ("no shell within %g s"):format(self.timeout),
     }, process.dialogue, session, opts.env, pty, opts.command)
+    if opts.record then self.rec = lazy.load("sshlua.record").of_run(opts.record, self.host, pty) end
     self:listen()
     if opts.prompt ~= false then first_prompt(self) end
   end)
@@ -157,6 +163,7 @@ function Shell:send(...)
   end
   if self.closed then self:fail_ended("send", "send") end
   for i = 1, select("#", ...) do
+    if self.rec then self.rec:input((select(i, ...))) end
     scope.deadline({
       seconds = self.timeout, host = self.host, op = "send", phase = "command",
       message = ("the other side takes no input for %g s"):format(self.timeout),
@@ -171,6 +178,7 @@ local function ignore() end
 local function put(self, text)
   if self.closed then self:fail_ended("send", "send") end
   if self.ended or #text > PUT_MAX then return pcall(self.send, self, text) end
+  if self.rec then self.rec:input(text) end
   self.ch:write(text, ignore)
 end
 
@@ -181,28 +189,8 @@ local function answer(self, text)
   if not ok and not (errors.is(err, "channel") and err.name == "EPIPE") then error(err, 0) end
 end
 
---- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
---- wiped with.
-local function without_pagers(text)
-  local at = text:find("\0", 1, true)
-  if not at then return text end
-  local out, from = {}, 1
-  while at do
-    local before = text:sub(from, at - 1)
-    local wiped, newline, behind = text:match("^([\b\r \24]*)(\r?\n?)()", at + 1)
-    local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
-    if before:byte(-1) == 10 and newline:find("\n", 1, true) and kept == "" then newline = "" end
-    out[#out + 1] = before
-    out[#out + 1] = kept .. newline
-    from = behind
-    at = text:find("\0", from, true)
-  end
-  out[#out + 1] = text:sub(from)
-  return table.concat(out)
-end
-
 local function output_of(self, raw, sent)
-  local text = text_of.render(without_pagers(raw), self.wrap)
+  local text = text_of.render(text_of.without_pagers(raw), self.wrap)
   if self.echo == false then
     if self.cols and text:sub(1, 1) == "\n" then text = text:sub(2) end -- what the line's end does
     return text
@@ -393,6 +381,7 @@ end
 ---@param rows integer
 function Shell:resize(cols, rows)
   await(self.ch.resize, self.ch, cols, rows)
+  if self.rec then self.rec:resize(cols, rows) end
   self.cols, self.rows = cols, rows
   if self.wrap then self.wrap = cols end
 end
@@ -401,6 +390,7 @@ end
 function Shell:close()
   self.closed = true
   if self.ch then self.session:_close_channel(self.ch) end
+  if self.rec then self.rec:close() end
 end
 shell_mt.__close = Shell.close
 

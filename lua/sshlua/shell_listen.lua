@@ -46,6 +46,7 @@ end
 --- For whoever takes the bytes as they are: bytes; nil and true when time is up; nil at the end.
 function Listener:raw_read(seconds)
   local ok, bytes, why = pcall(task.await, timed_read, self.ch, seconds)
+  if ok and bytes and self.rec then self.rec:output(bytes) end
   if ok then return bytes, why == "timeout" end
   if errors.is(bytes, "connection_lost") or errors.is(bytes, "closed") then
     self.lost = bytes

@@ -194,6 +194,28 @@ function M.last_line(text, look_back)
   return M.line(text:sub(at)), at
 end
 
+--- Pagers ---------------------------------------------------------------------------------------------------------
+
+--- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
+--- wiped with.
+function M.without_pagers(text)
+  local at = text:find("\0", 1, true)
+  if not at then return text end
+  local out, from = {}, 1
+  while at do
+    local before = text:sub(from, at - 1)
+    local wiped, newline, behind = text:match("^([\b\r \24]*)(\r?\n?)()", at + 1)
+    local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
+    if before:byte(-1) == 10 and newline:find("\n", 1, true) and kept == "" then newline = "" end
+    out[#out + 1] = before
+    out[#out + 1] = kept .. newline
+    from = behind
+    at = text:find("\0", from, true)
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
+end
+
 --- Echo ----------------------------------------------------------------------------------------------------------
 
 local function bare(text) return (text:gsub("[%s%z\1-\31\127]", "")) end

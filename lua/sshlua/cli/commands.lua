@@ -11,6 +11,7 @@ local modules = {
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },
+  { "rec", "sshlua.cli.rec" },
 }
 
 --- The module's name when there is such a command.
