@@ -17,7 +17,8 @@ while printf '%s ' "$p" && read -r line; do
 done]]
 
 local profile = "cisco_ios"
-if not arg[1] then profile = { base = "cisco_ios", pager = { ["%-%-More%-%-"] = "\n" } } end -- what is played reads lines
+-- What is played reads lines, no keys.
+if not arg[1] then profile = { base = "cisco_ios", pager = { ["%-%-More%-%-"] = "\n" } } end
 
 local enable = ssh.secret("enable password", not arg[1] and { command = "echo played" } or nil)
 local switches = ssh.hosts(arg[1] or "web1")

@@ -250,8 +250,9 @@ function Shell:talk(parts, sent, what, opts)
   if opts.prompt then self.is_prompt = prompts.test(opts.prompt, 3) end
   if opts.answers then self:answers(opts.answers, 3) end
   local ok, out = pcall(function()
-    self:quiet(0.001, core.now() + 1)
-    self:take_all() -- what nobody asked for
+    local now = core.now() -- what nobody asked for is dropped; there was silence a moment ago as a rule
+    if now - (self.silent_at or 0) > self.settle then self:quiet(0.001, now + 1) end
+    self:take_all()
     if #parts == 1 and type(parts[1]) == "string" then
       put(self, parts[1])
     else

@@ -146,7 +146,11 @@ function Listener:wait(set, deadline)
     local m = search(self, set)
     local left = deadline - core.now()
     local sure = m and (not m.unsure or self.ended or left <= 0)
-    if sure or m and not self:receive(math.min(self.settle, left)) then return m end
+    if sure then return m end
+    if m and not self:receive(math.min(self.settle, left)) then
+      self.silent_at = core.now()
+      return m
+    end
     if not m then
       if self.ended then return "eof" end
       if left <= 0 then return nil end
