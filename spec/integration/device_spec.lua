@@ -322,6 +322,34 @@ describe("a device", function()
     assert.equal("/tmp 5", d:cmd "echo $PWD $X")
   end))
 
+  local function talk_at_once(dialogues, commands)
+    local path = task.await(core.fs_realpath, script_path())
+    local sessions = {}
+    for i = 1, math.ceil(dialogues / 10) do sessions[i] = servers.connect(fleet(), "unix") end
+    local numbers = {}
+    for i = 1, dialogues do numbers[i] = i end
+    ssh.each(numbers, function(i)
+      local t = sessions[math.ceil(i / 10)]:shell {
+        profile = "cisco_nxos", command = ("lua5.4 '%s' nxos /nowhere tag=sw%d"):format(path, i), timeout = 60,
+      }
+      for _ = 1, commands do
+        local out = t:cmd "show long"
+        assert.equal(64, select(2, out:gsub("  sw" .. i .. " line %d+\n", "")))
+        assert.truthy(out:find(("  sw%d line 65$"):format(i)))
+        assert.equal(64, select(2, out:gsub("\n", "")))
+      end
+      t:close()
+    end)
+  end
+
+  it("is talked to beside many others, with pages, and none is mixed up", run.body(function()
+    talk_at_once(20, 4)
+  end, 60))
+
+  it("is talked to beside 199 others, 50 commands each #long", run.body(function()
+    talk_at_once(200, 50)
+  end, 280))
+
   it("gets old algorithms, and no other host does", run.body(function()
     local old = servers.fleet { hosts = { "old", "old2" }, sshd_config = {
       "KexAlgorithms diffie-hellman-group14-sha1", "Ciphers aes128-cbc", "MACs hmac-sha1",
