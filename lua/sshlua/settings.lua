@@ -8,6 +8,9 @@ local M = {
   hosts = {},
   --- Nothing else counts: neither SSHLUA_* nor config.lua. The demo fleet's.
   only_mine = false,
+  --- Verbs say what they would do and do not do it, unless an option of theirs or of their host says otherwise; nil: not.
+  ---@type boolean?
+  dry_run = nil,
 }
 
 return M
