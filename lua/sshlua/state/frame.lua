@@ -238,8 +238,9 @@ end
 
 local ORDER = { "state", "type", "target", "mode", "owner", "group", "size" }
 
-local function described(state)
+local function described(state, hidden)
   local lines, done = {}, { content = true, content_differs = true }
+  if hidden then done[hidden] = true end
   local function add(name)
     if done[name] or state[name] == nil then return end
     done[name] = true
@@ -258,7 +259,8 @@ end
 local function is_text(s) return not s:find("\0", 1, true) end
 
 --- What changes, as diff -u says it: of the text first, then of everything else.
-function M.difference(what, before, after)
+---@param hidden? string a field that nobody can know before
+function M.difference(what, before, after, hidden)
   local out = {}
   local from, to = before.content, after.content
   if type(from) == "string" and type(to) == "string" and from ~= to then
@@ -270,7 +272,7 @@ function M.difference(what, before, after)
   elseif before.content_differs and from ~= to or before.content_differs and from == nil then
     out[1] = ("Contents differ: %s\n"):format(what)
   end
-  out[#out + 1] = diff.unified(described(before), described(after), { from = what, to = what, context = 0 })
+  out[#out + 1] = diff.unified(described(before, hidden), described(after, hidden), { from = what, to = what, context = 0 })
   return table.concat(out)
 end
 
@@ -289,7 +291,7 @@ function M.run(host, plan, opts)
     error(before, 0)
   end
   local changed = records.changed == "1"
-  local text = changed and M.difference(plan.subject or plan.label, before, after) or ""
+  local text = changed and M.difference(plan.subject or plan.label, before, after, plan.hidden) or ""
   return Result.own({
     host = host.name, port = host.port, op = plan.op, cmd = plan.label, code = 0, changed = changed,
     dry_run = dry_run, before = before, after = after, diff = text, stdout = text, stderr = r.stderr,

@@ -67,7 +67,7 @@ function M.call(host, verb, level, ...)
   opts = with_defaults(host.defaults, opts)
   local run = plan.run or require("sshlua.state.frame").run
   local ok, r = pcall(scope.deadline, {
-    seconds = opts.timeout, host = host.name, op = plan.op,
+    seconds = not plan.bounds_itself and opts.timeout or nil, host = host.name, op = plan.op,
     message = opts.timeout and ("%s timed out after %g s"):format(plan.label, opts.timeout) or nil,
   }, run, host, plan, opts)
   if ok then return r end
