@@ -56,7 +56,7 @@ finish
 local function line_of(text, max)
   if not text then return nil end
   local line = text:match("^%s*([^\r\n]*)")
-  line = core.clean(line:gsub("%s+$", "")) --[[@as string]]
+  line = core.clean((line:gsub("%s+$", "")))
   if line == "" or #line > (max or 256) then return nil end
   return line
 end
@@ -81,7 +81,7 @@ local ADDRESSES_MAX = 1000
 
 --- Addresses other than those of the loopback, in order, of what ip -o or ifconfig prints.
 local function addresses(text)
-  local four, six = {}, {}
+  local four, six = json.array({}), json.array({})
   local interface
   for line in (text or ""):gmatch("[^\n]+") do
     interface = line:match("^%d+: ([^%s:]+)") or line:match("^(%S-):? ") or interface
@@ -123,7 +123,7 @@ local function facts_of(records)
   local os, four, six = release(records.release), addresses(records.addresses)
   local memory = records.meminfo or ""
   local kib, free = number_of(memory, "MemTotal:%s*(%d+)", 2 ^ 42), number_of(memory, "MemAvailable:%s*(%d+)", 2 ^ 42)
-  local tools = {}
+  local tools = json.array({})
   for i, name in ipairs(records.tool or {}) do tools[i] = line_of(name, 20) end
   return {
     hostname = line_of(records.hostname), fqdn = line_of(records.fqdn), system = line_of(records.system),

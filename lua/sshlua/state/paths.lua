@@ -41,33 +41,32 @@ parent() {
 }
 writable() {
   [ -w "$1" ] && [ -x "$1" ] || fail "directory $1 cannot be written"
+  # not every test -w knows of read-only file systems; nothing has that name
+  case $(rmdir "$1/.state.sshlua-$m" 2>&1) in *[Rr]ead-only*) fail "directory $1 is on a read-only file system" ;; esac
 }
 ]]
 
 --- owners OWNER GROUP sets wu, wo, wi, wg: numbers and names of whom it is to belong to; "" for whoever has it. settle
 --- PATH gives it to them, with mode $mode, which ls shows as $ms. settled sets k... as if it had.
 M.OWNERS = [[
-user_name() { id -un "$1" 2>/dev/null || printf '%s' "$1"; }
-group_line() {
-  if command -v getent >/dev/null 2>&1; then getent group "$1"; return; fi
-  while IFS=: read -r g_name g_pw g_id g_rest; do
-    if [ "$g_name" = "$1" ] || [ "$g_id" = "$1" ]; then printf '%s:%s:%s\n' "$g_name" x "$g_id"; return 0; fi
-  done </etc/group
+entry() {
+  if command -v getent >/dev/null 2>&1; then getent "$1" "$2"; return; fi
+  while IFS=: read -r e_name e_pw e_id e_rest; do
+    if [ "$e_name" = "$2" ] || [ "$e_id" = "$2" ]; then printf '%s:%s:%s\n' "$e_name" x "$e_id"; return 0; fi
+  done <"/etc/$1"
   return 1
+}
+who() {
+  case $2 in
+  *[!0-9]*) w=$(entry "$1" "$2") || fail "there is no $3 $2" ;;
+  *) w=$(entry "$1" "$2") || w=$2:x:$2 ;;
+  esac
+  wn=${w%%:*} w=${w#*:} w=${w#*:} w=${w%%:*}
 }
 owners() {
   wu= wo= wi= wg=
-  case $1 in
-  '') ;;
-  *[!0-9]*) wu=$(id -u "$1" 2>/dev/null) || fail "no user is called $1"; wo=$(user_name "$wu") ;;
-  *) wu=$1 wo=$(user_name "$1") ;;
-  esac
-  case $2 in
-  '') return 0 ;;
-  *[!0-9]*) g=$(group_line "$2") || fail "no group is called $2" ;;
-  *) g=$(group_line "$2") || g=$2:x:$2 ;;
-  esac
-  wg=${g%%:*} g=${g#*:} g=${g#*:} wi=${g%%:*}
+  if [ -n "$1" ]; then who passwd "$1" user; wu=$w wo=$wn; fi
+  if [ -n "$2" ]; then who group "$2" group; wi=$w wg=$wn; fi
 }
 may_settle() {
   [ "$(id -u)" = 0 ] && return 0
