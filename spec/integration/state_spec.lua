@@ -19,8 +19,7 @@ end)
 
 -- Everything of a directory, with times: what a verb that changes nothing leaves as it is.
 local function snapshot(dir)
-  local pipe = io.popen(("find '%s' -printf '%%P|%%y|%%m|%%U|%%G|%%s|%%T@|%%l\\0' | sort -z; find '%s' -type f -print0 | sort -z | xargs -0 -r md5sum")
-    :format(dir, dir))
+  local pipe = io.popen(("find '%s' -printf '%%P|%%y|%%m|%%U|%%G|%%s|%%T@|%%i|%%l\\0'"):format(dir))
   local text = pipe:read "*a"
   pipe:close()
   return text
@@ -48,12 +47,10 @@ local function agree(h, verb, ...)
   else
     assert.equal(start, made)
   end
-  for _, dry in ipairs { true, false } do
-    local again = call(dry)
-    assert.is_false(again.changed)
-    assert.equal("", again.diff)
-    assert.same(done.after.mode, again.before.mode)
-  end
+  local again = call(false)
+  assert.is_false(again.changed)
+  assert.equal("", again.diff)
+  assert.same(again.before, again.after)
   assert.equal(made, snapshot(dir), "a second run changed something")
   return done
 end
@@ -63,7 +60,9 @@ local HOSTILE = {
   "-rf", "a'b \"c\" $(touch landed) `touch landed` \\ \\\\ \\'", "new\n-line *?[a]\n", "~;|&>#!%s%n=\27[31m ü\255",
 }
 
+-- What takes long is done with dash every time, with the others when there is time.
 for _, shell in ipairs { "dash", "bash", "busybox" } do
+  local long = shell == "dash" and "" or " #long"
   describe("with " .. shell .. " as /bin/sh,", function()
     setup(set_up)
     teardown(tear_down)
@@ -84,7 +83,7 @@ for _, shell in ipairs { "dash", "bash", "busybox" } do
       end
     end))
 
-    it("file: a dry run, a run and a second run agree on content and attributes", body(function()
+    it("file: a dry run, a run and a second run agree on content and attributes" .. long, body(function()
       local h, dir = host(), files.directory()
       local path = dir .. "/motd"
       local r = agree(h, "file", path, { content = "one\ntwo\n" })
@@ -112,7 +111,7 @@ for _, shell in ipairs { "dash", "bash", "busybox" } do
       assert.is_nil(snapshot(dir):find(".state.sshlua", 1, true), "left something behind")
     end))
 
-    it("dir and link: they agree", body(function()
+    it("dir and link: they agree" .. long, body(function()
       local h, dir = host(), files.directory()
       local path = dir .. "/a/b/c"
       assert.same({ type = "dir", mode = "755", owner = "root", group = "root" }, agree(h, "dir", path).after)
@@ -139,7 +138,7 @@ for _, shell in ipairs { "dash", "bash", "busybox" } do
       assert.matches("in the way", fails("exit", h.link, h, dir .. "/r1", "r2").message)
     end))
 
-    it("line: they agree", body(function()
+    it("line: they agree" .. long, body(function()
       local h, dir = host(), files.directory()
       local path = dir .. "/conf"
       local function is(text) assert.equal(text, servers.read_file(path)) end

@@ -68,7 +68,13 @@ if [ -n "$only" ]; then
     case ",$groups," in *",$g,"*) ;; *) gone="$gone $g" ;; esac
   done
 fi
-sorted() { printf '%s' "$*" | tr ', ' '\n\n' | sort -u | { r=; while read -r g; do [ -z "$g" ] || r="$r${r:+,}$g"; done; printf '%s' "$r"; }; }
+sorted() {
+  printf '%s' "$*" | tr ', ' '\n\n' | sort -u | {
+    r=
+    while read -r g; do [ -z "$g" ] || r="$r${r:+,}$g"; done
+    printf '%s' "$r"
+  }
+}
 all_groups() {
   if [ -n "$only" ]; then sorted "$groups"; else sorted "$lgs" "$groups"; fi
 }
@@ -114,8 +120,9 @@ else
   if [ $# -gt 0 ]; then
     say changed 1
     may
-    [ -n "$full" ] || [ "$1" = -G ] && [ -n "$full$missing" ] && [ -z "$gone" ] || [ -n "$full" ] ||
-      fail "there is no usermod: what a user has cannot be changed, but for more groups"
+    if [ -z "$full" ] && { [ "$1" != -G ] || [ -n "$gone" ]; }; then
+      fail "there is no usermod: nothing of a user can be changed, but for more groups"
+    fi
     if [ -n "$dry" ]; then
       [ -z "$missing$gone" ] || lgs=$(all_groups)
       [ -z "$uid" ] || lu=$uid
@@ -164,7 +171,9 @@ end
 
 local function absolute(opts, what, level)
   local value = field(opts[what], what, level + 1)
-  if value ~= "" and value:sub(1, 1) ~= "/" then errors.usage(level + 1, "option '%s': absolute path expected", what) end
+  if value ~= "" and value:sub(1, 1) ~= "/" then
+    errors.usage(level + 1, "option '%s': absolute path expected", what)
+  end
   return value
 end
 

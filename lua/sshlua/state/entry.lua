@@ -259,7 +259,8 @@ function M.file(path, opts, level)
   local mode, shown, owner, group = paths.attributes(opts, level + 1)
   local cap = (secret or opts.diff == false) and -1 or frame.TEXT_MAX
   return {
-    op = "file", path = path, label = paths.label("file", path), subject = errors.excerpt(path, 1000), script = FILE, stdin = stdin,
+    op = "file", path = path, label = paths.label("file", path), subject = errors.excerpt(path, 1000), script = FILE,
+    stdin = stdin,
     args = { at, state, mode, shown, owner, group, content and "1" or "", length == "" and 0 or length, cap,
       opts.follow and "1" or "" },
     read = function(records) return file_states(records, content, secret or opts.diff == false) end,
@@ -324,7 +325,8 @@ function M.link(path, target, opts, level)
   if target and target:find("\0", 1, true) then errors.usage(level + 1, "link: NUL byte in a path") end
   return {
     op = "link", path = path, label = paths.label("link", path), subject = errors.excerpt(path, 1000), script = LINK,
-    args = { at, target and "present" or "absent", target or "", opts.force and "1" or "" }, read = plain_states,
+    args = { at, target and "present" or "absent", target or "", opts.force and "1" or "" },
+    read = plain_states,
   }
 end
 

@@ -27,15 +27,17 @@ say uid "$(id -u)"
 say home "${HOME-}"
 say shell "${SHELL-}"
 say time "$(date +%s)"
-c=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || c=$(nproc 2>/dev/null) || c=$(grep -c '^processor' /proc/cpuinfo 2>/dev/null) ||
-  c=$(sysctl -n hw.ncpu 2>/dev/null)
+c=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || c=$(nproc 2>/dev/null) ||
+  c=$(grep -c '^processor' /proc/cpuinfo 2>/dev/null) || c=$(sysctl -n hw.ncpu 2>/dev/null)
 say cpus "$c"
-if [ -r /proc/meminfo ]; then file meminfo /proc/meminfo 1024; else say bytes "$(sysctl -n hw.memsize 2>/dev/null || sysctl -n hw.physmem 2>/dev/null)"; fi
+if [ -r /proc/meminfo ]; then file meminfo /proc/meminfo 1024
+else say bytes "$(sysctl -n hw.memsize 2>/dev/null || sysctl -n hw.physmem 2>/dev/null)"; fi
 file uptime /proc/uptime 64
 file load /proc/loadavg 64
 file boot_id /proc/sys/kernel/random/boot_id 64
 printf '\n%s addresses ' "$m"
-if is ip; then ip -o addr show 2>/dev/null | head -c 65536; elif is ifconfig; then ifconfig -a 2>/dev/null | head -c 65536; fi
+if is ip; then ip -o addr show 2>/dev/null | head -c 65536
+elif is ifconfig; then ifconfig -a 2>/dev/null | head -c 65536; fi
 p=
 for name in apt-get dnf microdnf zypper yum apk pacman xbps-install emerge brew pkg; do
   [ -n "$p" ] || ! is "$name" || p=$name
@@ -143,8 +145,8 @@ local function run(host, plan, opts)
   local records, r = frame.ask(host, plan, opts, false)
   local facts = facts_of(records)
   return Result.own({
-    host = host.name, port = host.port, op = "facts", cmd = "facts", code = 0, safe = true, facts = facts, value = facts,
-    stdout = json.encode(facts) .. "\n", stderr = r.stderr, bytes = r.bytes, duration = core.now() - started,
+    host = host.name, port = host.port, op = "facts", cmd = "facts", code = 0, safe = true, facts = facts,
+    value = facts, stdout = json.encode(facts) .. "\n", stderr = r.stderr, bytes = r.bytes, duration = core.now() - started,
   })
 end
 

@@ -67,7 +67,8 @@ function M.word(value, words, what, level)
   for _, word in ipairs(words) do
     if value == word then return value end
   end
-  errors.usage(level + 1, "%s: %s expected, got %s", what, table.concat(words, ", "), errors.excerpt(tostring(value), 60))
+  local got = errors.excerpt(tostring(value), 60)
+  errors.usage(level + 1, "%s: %s expected, got %s", what, table.concat(words, ", "), got)
 end
 
 local letters = { [0] = "---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx" }
@@ -113,8 +114,6 @@ LC_ALL=C
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
 export LC_ALL PATH
 unset CDPATH ENV
-IFS=' 	
-'
 nl='
 '
 set -f
@@ -165,7 +164,6 @@ local hints = {
   { "not permitted", "option sudo = true does it as root" },
   { "must be root", "option sudo = true does it as root" },
   { "are you root", "option sudo = true does it as root" },
-  { "cannot be written", "option sudo = true does it as root; or the file system is read-only" },
   { "[Nn]o space left", "the disk is full there" },
   { "not found", "is it installed, and in the PATH of commands that are run over SSH?" },
 }
@@ -272,7 +270,8 @@ function M.difference(what, before, after, hidden)
   elseif before.content_differs and from ~= to or before.content_differs and from == nil then
     out[1] = ("Contents differ: %s\n"):format(what)
   end
-  out[#out + 1] = diff.unified(described(before, hidden), described(after, hidden), { from = what, to = what, context = 0 })
+  local names = { from = what, to = what, context = 0 }
+  out[#out + 1] = diff.unified(described(before, hidden), described(after, hidden), names)
   return table.concat(out)
 end
 

@@ -1,4 +1,4 @@
---- The state verbs of hosts: which there are, what they are called with, how they begin. Each is loaded when it is used.
+--- The state verbs of hosts: which there are, what they are called with, how they begin. Each is loaded when used.
 
 local errors = require("sshlua.errors")
 local lazy = require("sshlua.lazy")

@@ -6,8 +6,9 @@ local options = require("sshlua.options")
 
 local M = {}
 
--- For each manager: version NAME sets v, "" when it is not installed; planned NAME... prints lines "NAME VERSION" for what
--- an installation of them would bring, of them; install, upgrade, remove NAME... do it; refresh fetches the lists.
+-- For each manager: version NAME sets v, "" when it is not installed; planned NAME... prints lines "NAME VERSION" for
+-- what an installation would bring; removal NAME... (apt) sets what else would go; install, upgrade, remove NAME... do
+-- it; refresh fetches the lists.
 local APT = [[
 manager=apt
 DEBIAN_FRONTEND=noninteractive DEBIAN_PRIORITY=critical NEEDRESTART_MODE=l
@@ -22,6 +23,12 @@ version() {
 planned() {
   plan=$(apt-get -q -y -s install "$@" </dev/null) || return
   printf '%s\n' "$plan" | sed -n 's/^Inst \([^ ]*\) .*(\([^ ]*\) .*/\1 \2/p'
+}
+removal() {
+  plan=$(apt-get -q -y -s remove "$@" </dev/null 2>&1) || { printf '%s\n' "$plan" >&2; return 1; }
+  for name in $(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\) .*/\1/p'); do
+    case " $* " in *" ${name%%:*} "*) ;; *) also="$also $name" ;; esac
+  done
 }
 refresh() { apt update; }
 install() { apt install "$@"; }
@@ -125,7 +132,11 @@ for name in "$@"; do
   latest) names="$names $name" ;;
   esac
 done
-plan=
+plan= also=
+if [ -n "$names" ] && [ "$want" = absent ] && [ "$manager" = apt ]; then
+  removal $names || fail "they cannot be removed"
+  [ -z "$also" ] || say also "${also# }"
+fi
 if [ -n "$names" ] && [ "$want" != absent ] && { [ -n "$dry" ] || [ "$want" = latest ]; }; then
   plan=$(planned $names) || fail "they cannot be installed"
 fi
@@ -215,7 +226,11 @@ M["package"] = function(name, want, opts, level)
   return {
     op = "package", label = label, subject = "packages", script = SCRIPT, args = args,
     lists = { before = true, after = true },
-    read = function(records) return versions(records, "before", names), versions(records, "after", names) end,
+    read = function(records)
+      local before, after = versions(records, "before", names), versions(records, "after", names)
+      after["removed with them"] = records.also and errors.excerpt(records.also, 2000)
+      return before, after
+    end,
   }
 end
 

@@ -7,8 +7,8 @@ local names = require("sshlua.transfer_names")
 
 local M = {}
 
---- look PATH sets k (absent, file, dir, link, other), km (rwxr-xr-x), ko and kg (names), ku and ki (numbers), kz (size),
---- kt (where a link points).
+--- look PATH sets k (absent, file, dir, link, other), km (rwxr-xr-x), ko and kg (names), ku and ki (numbers), kz
+--- (size), kt (where a link points).
 M.LOOK = [[
 look() {
   k=absent km= ko= kg= ku= ki= kz= kt=
@@ -40,9 +40,9 @@ parent() {
   [ -n "$d" ] || d=/
 }
 writable() {
-  [ -w "$1" ] && [ -x "$1" ] || fail "directory $1 cannot be written"
   # not every test -w knows of read-only file systems; nothing has that name
   case $(rmdir "$1/.state.sshlua-$m" 2>&1) in *[Rr]ead-only*) fail "directory $1 is on a read-only file system" ;; esac
+  [ -w "$1" ] && [ -x "$1" ] || fail "directory $1 cannot be written: Permission denied"
 }
 ]]
 
@@ -75,7 +75,9 @@ may_settle() {
     [ "$ku" = "$(id -u)" ] || fail "cannot be given to group $wg: not permitted"
     case " $(id -G) " in *" $wi "*) ;; *) fail "cannot be given to group $wg: not permitted" ;; esac
   fi
-  if [ -n "$ms" ] && [ "$ms" != "$km" ] && [ "$ku" != "$(id -u)" ]; then fail "its mode cannot be changed: not permitted"; fi
+  if [ -n "$ms" ] && [ "$ms" != "$km" ] && [ "$ku" != "$(id -u)" ]; then
+    fail "its mode cannot be changed: not permitted"
+  fi
   return 0
 }
 differs() {

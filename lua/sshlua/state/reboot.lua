@@ -37,8 +37,10 @@ finish
 ]]
 
 --- Is trying again of use?
-local passing = { connect = true, connection_lost = true, timeout = true, closed = true, handshake = true, resolve = true,
-  channel = true, exit = true, signal = true, protocol = true }
+local passing = {
+  connect = true, connection_lost = true, timeout = true, closed = true, handshake = true, resolve = true,
+  channel = true, exit = true, signal = true, protocol = true,
+}
 
 --- The boot id of the host, over whatever connection there is; nil and the error when it cannot be told.
 local function look(host, opts)
@@ -64,8 +66,9 @@ local function wait(host, opts, good)
   end
 end
 
-local function bounded(host, opts, op, seconds, what, good)
-  local ok, id, tries = pcall(scope.timeout, seconds, wait, host, opts, good)
+local function bounded(host, opts, op, started, seconds, what, good)
+  local left = math.max(seconds - (core.now() - started), 0.1)
+  local ok, id, tries = pcall(scope.timeout, left, wait, host, opts, good)
   if ok then return id, tries end
   if not errors.is(id, "timeout") then error(id, 0) end
   local n, last = opts.seen()
@@ -77,11 +80,6 @@ end
 
 local function check_seconds(opts, level)
   if opts.timeout == 0 then errors.usage(level + 1, "option 'timeout': more than 0 seconds expected") end
-end
-
---- The verbs bound their own time: the frame's deadline would not say how far they came.
-local function own_time(opts, default)
-  return opts.timeout or default
 end
 
 local function result(host, op, started, fields)
@@ -100,10 +98,10 @@ function M.wait_up(opts, level)
   options.check(opts, wait_options, level + 1)
   check_seconds(opts, level + 1)
   return {
-    op = "wait_up", label = "wait_up", bounds_itself = true,
+    op = "wait_up", label = "wait_up", bounds_itself = true, -- and says how far it came
     run = function(host, _, given)
       local started = core.now()
-      local id, tries = bounded(host, given, "wait_up", own_time(given, UP_SECONDS), "it was not up",
+      local id, tries = bounded(host, given, "wait_up", started, given.timeout or UP_SECONDS, "it was not up",
         function() return true end)
       return result(host, "wait_up", started, { boot_id = id, tries = tries })
     end,
@@ -126,7 +124,7 @@ function M.reboot(opts, level)
     op = "reboot", label = "reboot", script = REBOOT, args = { opts.command or "" }, bounds_itself = true,
     run = function(host, plan, given)
       local started, dry_run = core.now(), frame.is_dry(host, given)
-      local seconds = own_time(given, REBOOT_SECONDS)
+      local seconds = given.timeout or REBOOT_SECONDS
       local records = scope.deadline({ seconds = seconds, host = host.name, op = "reboot",
         message = ("reboot: not begun within %g s"):format(seconds) }, frame.ask, host, plan, given, dry_run)
       local before = { boot_id = records.id }
@@ -134,7 +132,7 @@ function M.reboot(opts, level)
         return result(host, "reboot", started, { changed = true, dry_run = true, before = before, after = {},
           diff = "reboot\n", stdout = "reboot\n" })
       end
-      local id, tries = bounded(host, given, "reboot", math.max(seconds - (core.now() - started), 0.1),
+      local id, tries = bounded(host, given, "reboot", started, seconds,
         "it was not back with another boot id", function(now) return now ~= "" and now ~= records.id end)
       return result(host, "reboot", started, { changed = true, before = before, after = { boot_id = id }, tries = tries,
         diff = "reboot\n", stdout = "reboot\n" })

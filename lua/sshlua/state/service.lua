@@ -7,8 +7,8 @@ local options = require("sshlua.options")
 
 local M = {}
 
--- For each system: look sets active (active, inactive, failed, ...) and enabled (enabled, disabled, static, ..., unknown);
--- act VERB does it.
+-- For each system: look sets active (active, inactive, failed, ...) and enabled (enabled, disabled, static, ...); act
+-- VERB does it.
 local SCRIPT = [[
 n=$1 want=$2 enable=$3
 if [ -d /run/systemd/system ]; then
@@ -44,8 +44,7 @@ elif command -v rc-service >/dev/null 2>&1; then
     *) active=inactive ;;
     esac
     enabled=disabled
-    rc-update show default | { found=1; while read -r name rest; do [ "$name" != "$n" ] || found=0; done; exit $found; } &&
-      enabled=enabled
+    for name in $(rc-update show default | sed 's/|.*//'); do [ "$name" != "$n" ] || enabled=enabled; done
   }
   act() {
     case $1 in
@@ -147,7 +146,8 @@ function M.service(name, want, opts, level)
     args = { name, want or "", enable },
     read = function(records)
       local before, after = state(records, "before"), state(records, "after")
-      after.action = records.action and word_of(records, "action")
+      local action = records.action and word_of(records, "action")
+      if action == "restart" or action == "reload" then after.action = action end -- the others show
       return before, after
     end,
   }
