@@ -57,7 +57,7 @@ if [ "$want" = absent ]; then
   finish
 fi
 for g in $(printf '%s' "$group,$groups" | tr ',' ' '); do
-  entry group "$g" >/dev/null || fail "there is no group $g"
+  entry group "$g" >/dev/null || assumed "$g" || fail "there is no group $g"
 done
 gone= missing=
 for g in $(printf '%s' "$groups" | tr ',' ' '); do
@@ -198,7 +198,7 @@ function M.account(name, want, opts, level)
   frame.name(name, NAME, "account", level + 1)
   want = frame.word(want or "present", { "present", "absent" }, "account", level + 1)
   options.check(opts, account_options, level + 1)
-  local groups = options.list(opts.groups)
+  local groups = options.merge(options.list(opts.groups))
   for _, group in ipairs(groups) do frame.name(group, NAME, "option 'groups'", level + 1) end
   if opts.group then frame.name(opts.group, NAME, "option 'group'", level + 1) end
   if opts.only_groups and opts.groups == nil then
@@ -209,6 +209,7 @@ function M.account(name, want, opts, level)
   local function flag(value) return value and "1" or "" end
   return {
     op = "account", label = "account " .. name, subject = "user " .. name, script = SCRIPT,
+    makes = want == "present" and { name = name } or nil, names = groups,
     args = {
       name, want, opts.uid or "", opts.group or "", table.concat(groups, ","), absolute(opts, "shell", level + 1),
       absolute(opts, "home", level + 1), field(opts.comment, "comment", level + 1), flag(opts.system), flag(make_home),

@@ -175,10 +175,8 @@ if [ "$want" = absent ]; then
   fi
 elif [ "$k" != link ] || [ "$kt" != "$target" ]; then
   say changed 1
-  parent "$p"
   if [ -n "$dry" ]; then
-    [ -d "$d" ] || fail "directory $d is missing"
-    writable "$d"
+    may_enter
     k=link kt=$target
   else
     temporary
@@ -260,7 +258,7 @@ function M.file(path, opts, level)
   local cap = (secret or opts.diff == false) and -1 or frame.TEXT_MAX
   return {
     op = "file", path = path, label = paths.label("file", path), subject = errors.excerpt(path, 1000), script = FILE,
-    stdin = stdin,
+    stdin = stdin, at = at, names = { owner, group },
     args = { at, state, mode, shown, owner, group, content and "1" or "", length == "" and 0 or length, cap,
       opts.follow and "1" or "" },
     read = function(records) return file_states(records, content, secret or opts.diff == false) end,
@@ -304,6 +302,7 @@ function M.dir(path, opts, level)
   local mode, shown, owner, group = paths.attributes(opts, level + 1)
   return {
     op = "dir", path = path, label = paths.label("dir", path), subject = errors.excerpt(path, 1000), script = DIR,
+    makes = state == "present" and { dir = at } or nil, names = { owner, group },
     args = { at, state, mode, shown, owner, group, opts.recursive and "1" or "", opts.follow and "1" or "" },
     read = plain_states,
   }
@@ -326,7 +325,7 @@ function M.link(path, target, opts, level)
   return {
     op = "link", path = path, label = paths.label("link", path), subject = errors.excerpt(path, 1000), script = LINK,
     args = { at, target and "present" or "absent", target or "", opts.force and "1" or "" },
-    read = plain_states,
+    at = at, read = plain_states,
   }
 end
 

@@ -145,8 +145,9 @@ local function run(host, plan, opts)
   local records, r = frame.ask(host, plan, opts, false)
   local facts = facts_of(records)
   return Result.own({
-    host = host.name, port = host.port, op = "facts", cmd = "facts", code = 0, safe = true, facts = facts,
-    value = facts, stdout = json.encode(facts) .. "\n", stderr = r.stderr, bytes = r.bytes, duration = core.now() - started,
+    host = host.name, port = host.port, op = "facts", cmd = "facts", code = 0, safe = true,
+    facts = facts, value = facts, stdout = json.encode(facts) .. "\n", stderr = r.stderr, bytes = r.bytes,
+    duration = core.now() - started,
   })
 end
 

@@ -106,10 +106,10 @@ end
 
 --- Scripts ----------------------------------------------------------------------------------------------------------
 
--- Every script begins so. $1 is the mark, $2 is 1 in a dry run.
+-- Every script begins so. $1 is the mark, $2 is 1 in a dry run, $3 what earlier verbs of the dry run would have made.
 local PRELUDE = [[
-m=$1 dry=$2
-shift 2
+m=$1 dry=$2 made_before=" $3 "
+shift 3
 LC_ALL=C
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
 export LC_ALL PATH
@@ -119,11 +119,12 @@ nl='
 set -f
 say() { printf '\n%s %s %s' "$m" "$1" "$2"; }
 finish() { printf '\n%s end 0\n' "$m"; exit 0; }
+assumed() { case $made_before in *" $1 "*) return 0 ;; esac; return 1; }
 fail() { say error "$1"; printf '\n%s end 3\n' "$m"; exit 3; }
 ]]
 
-local function command_of(plan, mark, dry_run)
-  local words = { "exec", "/bin/sh", "-c", PRELUDE .. plan.script, "sshlua", mark, dry_run and "1" or "" }
+local function command_of(plan, mark, dry_run, assumed)
+  local words = { "exec", "/bin/sh", "-c", PRELUDE .. plan.script, "sshlua", mark, dry_run and "1" or "", assumed }
   for _, word in ipairs(plan.args or {}) do words[#words + 1] = word end
   local text = quote.argv(words)
   if #text > COMMAND_MAX then
@@ -213,7 +214,7 @@ end
 ---@return table<string, string|string[]> records, sshlua.Result
 function M.ask(host, plan, opts, dry_run)
   local mark = core.nonce()
-  local text = command_of(plan, mark, dry_run)
+  local text = command_of(plan, mark, dry_run, dry_run and require("sshlua.state.pretended").text(host, plan) or "")
   local r = host:session():exec(text, {
     check = false, cwd = opts.cwd, env = opts.env, sudo = opts.sudo, su = opts.su, doas = opts.doas,
     stdin = plan.stdin, max_output = plan.max_output or OUTPUT_MAX,
@@ -290,6 +291,7 @@ function M.run(host, plan, opts)
     error(before, 0)
   end
   local changed = records.changed == "1"
+  require("sshlua.state.pretended").note(host, plan, dry_run, changed)
   local text = changed and M.difference(plan.subject or plan.label, before, after, plan.hidden) or ""
   return Result.own({
     host = host.name, port = host.port, op = plan.op, cmd = plan.label, code = 0, changed = changed,

@@ -8,10 +8,12 @@ local scope = require("sshlua.task.scope")
 local M = {}
 
 --- Verb -> its module, and how many arguments come before the options.
+local entry, reboot = "sshlua.state.entry", "sshlua.state.reboot"
 local verbs = {
-  file = { "entry", 1 }, dir = { "entry", 1 }, link = { "entry", 2 }, line = { "line", 2 },
-  service = { "service", 2 }, package = { "package", 2 }, account = { "account", 2 },
-  facts = { "facts", 0 }, reboot = { "reboot", 0 }, wait_up = { "reboot", 0 }, hostkeys = { "hostkeys", 0 },
+  file = { entry, 1 }, dir = { entry, 1 }, link = { entry, 2 }, line = { "sshlua.state.line", 2 },
+  service = { "sshlua.state.service", 2 }, package = { "sshlua.state.package", 2 },
+  account = { "sshlua.state.account", 2 }, facts = { "sshlua.state.facts", 0 },
+  reboot = { reboot, 0 }, wait_up = { reboot, 0 }, hostkeys = { "sshlua.state.hostkeys", 0 },
 }
 
 --- The names, sorted.
@@ -30,9 +32,8 @@ local function with_defaults(defaults, opts)
 end
 
 local function split(verb, level, ...)
-  local entry = verbs[verb]
   local args, n = { ... }, select("#", ...)
-  local at = entry[2] + 1
+  local at = verbs[verb][2] + 1
   if n > at then errors.usage(level + 1, "%s: %d arguments at most, got %d", verb, at, n) end
   local opts = args[at]
   if opts == nil then opts = {} end
@@ -46,7 +47,7 @@ local function prepare(verb, level, ...)
   local args, opts, at = split(verb, level + 1, ...)
   args[at], args[at + 1] = opts, level + 1
   require("sshlua.privilege").check(opts, level + 1)
-  local make = lazy.load("sshlua.state." .. verbs[verb][1])[verb]
+  local make = lazy.load(verbs[verb][1])[verb]
   local plan = make((table.unpack or unpack)(args, 1, at + 1)) -- luacheck: ignore 143
   return plan, opts
 end

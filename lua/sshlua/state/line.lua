@@ -137,7 +137,7 @@ function M.line(path, line, opts, level)
   local mode, shown = paths.attributes(opts, level + 1)
   return {
     op = "line", path = path, label = paths.label("line", path), subject = errors.excerpt(path, 1000), script = SCRIPT,
-    args = { at, state, text, expression(opts, "match", level + 1), expression(opts, "after", level + 1),
+    at = at, args = { at, state, text, expression(opts, "match", level + 1), expression(opts, "after", level + 1),
       expression(opts, "before", level + 1), opts.create and "1" or "", mode, shown,
       opts.diff == false and -1 or frame.TEXT_MAX, opts.follow and "1" or "" },
     read = function(records)

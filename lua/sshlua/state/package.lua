@@ -225,7 +225,7 @@ M["package"] = function(name, want, opts, level)
   for _, one in ipairs(names) do args[#args + 1] = one end
   return {
     op = "package", label = label, subject = "packages", script = SCRIPT, args = args,
-    lists = { before = true, after = true },
+    makes = want ~= "absent" and { packages = true } or nil, lists = { before = true, after = true },
     read = function(records)
       local before, after = versions(records, "before", names), versions(records, "after", names)
       after["removed with them"] = records.also and errors.excerpt(records.also, 2000)

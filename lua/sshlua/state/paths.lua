@@ -58,7 +58,8 @@ entry() {
 }
 who() {
   case $2 in
-  *[!0-9]*) w=$(entry "$1" "$2") || fail "there is no $3 $2" ;;
+  *[!0-9]*)
+    w=$(entry "$1" "$2") || { assumed "$2" && w=$2:x:?; } || fail "there is no $3 $2" ;;
   *) w=$(entry "$1" "$2") || w=$2:x:$2 ;;
   esac
   wn=${w%%:*} w=${w#*:} w=${w#*:} w=${w%%:*}
@@ -130,10 +131,12 @@ symbolic() {
   printf '%s\n' "$1" | sed -e 's/^\(...\)\(...\)\(...\).*/u=\1,g=\2,o=\3/' -e 's/-//g' \
     -e 's/s/xs/g' -e 's/S/s/g' -e 's/t/x/' -e 's/T//'
 }
-may_swap() {
+may_enter() {
   parent "$p"
-  [ -d "$d" ] || fail "directory $d is missing"
-  writable "$d"
+  if [ -d "$d" ]; then writable "$d"; elif ! assumed /; then fail "directory $d is missing"; fi
+}
+may_swap() {
+  may_enter
   if [ "$k" = file ] && [ "$(id -u)" != 0 ] && [ "$ku" != "$(id -u)" ]; then
     fail "it belongs to $ko, and would no more: not permitted"
   fi

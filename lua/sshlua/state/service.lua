@@ -11,6 +11,10 @@ local M = {}
 -- VERB does it.
 local SCRIPT = [[
 n=$1 want=$2 enable=$3
+unknown() {
+  assumed + || fail "there is no such service${1-}"
+  active=inactive enabled=disabled
+}
 if [ -d /run/systemd/system ]; then
   system=systemd
   look() {
@@ -26,7 +30,9 @@ if [ -d /run/systemd/system ]; then
 $shown
 END
     case $loaded in
-    not-found) fail "there is no such service" ;;
+    not-found)
+      unknown
+      return ;;
     masked) [ -z "$enable" ] && [ "$want" = stopped ] || fail "it is masked: systemctl unmask it first" ;;
     esac
     [ -n "$active" ] || fail "systemd does not say"
@@ -37,7 +43,7 @@ END
 elif command -v rc-service >/dev/null 2>&1; then
   system=openrc
   look() {
-    rc-service -e "$n" || fail "there is no such service"
+    rc-service -e "$n" || { unknown; return; }
     case $(rc-service "$n" status 2>&1) in
     *started*) active=active ;;
     *crashed*) active=failed ;;
@@ -58,7 +64,7 @@ else
   init=/etc/init.d
   [ -d "$init" ] || init=/etc/rc.d/init.d
   look() {
-    [ -x "$init/$n" ] || fail "there is no such service, and no systemd or OpenRC"
+    [ -x "$init/$n" ] || { unknown ", and no systemd or OpenRC"; return; }
     if "$init/$n" status </dev/null >/dev/null 2>&1; then active=active; else active=inactive; fi
     enabled=disabled
     set +f
