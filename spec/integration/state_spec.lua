@@ -183,7 +183,9 @@ for _, shell in ipairs { "dash", "bash", "busybox" } do
 
     it("names cannot break out" .. (shell == "bash" and long or ""), body(function()
       local h, dir = host(), files.directory()
-      for _, name in ipairs(HOSTILE) do
+      local names = shell == "dash" and #HOSTILE or 2
+      for i = 1, names do
+        local name = HOSTILE[i]
         local path = dir .. "/" .. name
         agree(h, "dir", path)
         agree(h, "file", path .. "/" .. name, { content = name })
@@ -194,7 +196,7 @@ for _, shell in ipairs { "dash", "bash", "busybox" } do
       end
       local pipe = io.popen(("find '%s' -name landed -printf landed; find '%s' -type l -printf l; find '%s' -type f -printf f")
         :format(dir, dir, dir))
-      assert.equal(("l"):rep(#HOSTILE), (pipe:read "*a"))
+      assert.equal(("l"):rep(names), (pipe:read "*a"))
       pipe:close()
     end))
 
