@@ -202,6 +202,17 @@ end
 
 local families = { inet = 4, inet6 = 6 }
 
+--- Tokens in ProxyJump. What is none may be the scope of an address: [fe80::1%eth0].
+local function jump_chain(config)
+  return (jump.text(config.values.proxyjump):gsub("%%([%%hnpr])", function(token)
+    if token == "%" then return "%" end
+    local value = config.tokens[token]
+    if not value:find("[^%w._-]") then return value end
+    fail(config, "proxyjump", ("%%%s would be '%s': not a part of a host's name"):format(token,
+      errors.excerpt(value, 60)))
+  end))
+end
+
 local function way(config, out)
   local v = config.values
   out.family = families[v.addressfamily]
@@ -219,7 +230,7 @@ local function way(config, out)
   local count = set_value(config, "serveralivecountmax")
   if count == 0 then out.server_alive_interval = 0 else out.server_alive_count_max = count end
   if v.proxyjump then
-    out.proxy_jump = jump.text(v.proxyjump)
+    out.proxy_jump = jump_chain(config)
   elseif v.proxycommand then
     out.proxy_command = v.proxycommand
   end
