@@ -171,7 +171,7 @@ inventory("lua", {
   'local t = {}\nfor i, n in ipairs { "a", "b" } do t[i] = n .. i end\nreturn { g = { hosts = t, children = { h = {} } } }',
 }, { "{", "}", "=", ",", "return", "hosts", "vars", "children", "nil", "t", "[1]", "[[", "]]", "--", "1e308",
   "#",
-  "function() end", "..", "error", "(", ")" })
+  "function() end", "[true]", "[type]", "..", "error", "(", ")" })
 
 inventory("groups", { "a: n[1-3]\nb: @a!n2\n", "# x\nmost: a,b c\nweb: web[1-9/2] @most\n" },
   { ":", "@", "!", "&", "^", "*", ",", "[", "]", "[3-3]", "\na: ", "@*", "@local:a", "@most", "@a", "@b", "@web", "c: " })

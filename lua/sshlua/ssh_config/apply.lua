@@ -8,6 +8,7 @@ local errors = require("sshlua.errors")
 local expand = require("sshlua.ssh_config.expand")
 local jump = require("sshlua.ssh_config.jump")
 local keywords = require("sshlua.ssh_config.keywords")
+local lazy = require("sshlua.lazy")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pattern = require("sshlua.ssh_config.pattern")
@@ -284,11 +285,13 @@ local said = {} -- once is enough
 local function say(config)
   if not log.wants(1) then return end
   for _, def in ipairs(keywords.list) do
-    local origin = origin_of(config, def.into or def.name)
-    local nothing = def.status == "applied" or def.status == "unsupported"
-    if origin and not nothing and not said[origin .. def.name] then
-      said[origin .. def.name] = true
-      log.emit(1, config.host, "ssh_config.ignored", { keyword = def.title, from = origin, reason = def.why })
+    local does_nothing = def.status == "ignored" or def.status == "later"
+    for _, entry in ipairs(does_nothing and lazy.load("sshlua.ssh_config.printer").entries(config, def) or {}) do
+      local origin = entry.origin
+      if origin and not said[origin .. def.name] then
+        said[origin .. def.name] = true
+        log.emit(1, config.host, "ssh_config.ignored", { keyword = def.title, from = origin, reason = def.why })
+      end
     end
   end
 end
