@@ -365,6 +365,8 @@ data = c.getsockopt(0, 9, 200); print(data.hex(), flush=True)
       local err = refused("config", "  " .. line)
       assert.truthy(err.message:find("config%-%d+:3: " .. line:match "%a+"), err.message)
     end
+    local unreadable = refused("config", "  RevokedHostKeys /nonexistent")
+    assert.truthy(unreadable.message:find "config%-%d+:3: RevokedHostKeys: cannot be read: ", unreadable.message)
     refused("config", "  IdentityAgent none\n  PKCS11Provider /usr/lib/p11.so")
     connect "  Tunnel no\n  ProxyUseFdpass no\n  PKCS11Provider none"
     local heard = {}

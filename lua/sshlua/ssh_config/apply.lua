@@ -173,6 +173,17 @@ end
 
 --- Trust --------------------------------------------------------------------------------------------------------------
 
+--- What cannot be read must not pass for "not revoked".
+local function revoked_keys(config, text)
+  local path = path_of(config, "revokedhostkeys", text)
+  local file, message = io.open(path, "rb")
+  if not file then
+    fail(config, "revokedhostkeys", "cannot be read: " .. message, "make it readable, or take the line away")
+  end
+  file:close()
+  return { path }
+end
+
 local strictness = { ["true"] = "yes", ["false"] = "no", ["accept-new"] = "accept-new" } -- ask: as without
 
 local function trust(config, out)
@@ -192,7 +203,7 @@ local function trust(config, out)
   out.visual_host_key = set_value(config, "visualhostkey")
   out.known_hosts_command = set_value(config, "knownhostscommand")
   local revoked = set_value(config, "revokedhostkeys")
-  if revoked then out.revoked_host_keys = { path_of(config, "revokedhostkeys", revoked) } end
+  if revoked then out.revoked_host_keys = revoked_keys(config, revoked) end
   if config.origins.casignaturealgorithms then out.ca_signature_algorithms = v.casignaturealgorithms end
   if set_value(config, "fingerprinthash") == "MD5" then out.fingerprint_hash = "md5" end
   local update = set_value(config, "updatehostkeys")
