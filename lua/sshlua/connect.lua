@@ -34,6 +34,16 @@ local function limit_of(target, phase)
   return target.opts.timeouts and target.opts.timeouts[phase] or target_of.phase_limits[phase]
 end
 
+local timing_names = {
+  resolve = "dns", connect = "tcp", greeting = "kex", handshake = "kex", hostkey = "kex", auth = "auth",
+}
+
+--- Results tell how long the parts of connecting took.
+local function note_time(target, name, seconds)
+  local field = timing_names[name]
+  if field then target.timing[field] = (target.timing[field] or 0) + seconds end
+end
+
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
 local function phase(target, name, fn, ...)
   local before = core.now()
@@ -41,6 +51,7 @@ local function phase(target, name, fn, ...)
     seconds = limit_of(target, name), phase = name, host = target.name,
     message = ("no answer within %g s (%s)"):format(limit_of(target, name), name),
   }, fn, ...))
+  note_time(target, name, core.now() - before)
   if log.wants(2) then
     log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
   end
@@ -110,6 +121,13 @@ local function check_terrapin(target, agreed)
   end
 end
 
+--- In its turn, when a fleet is being logged in to with the same credentials.
+local function log_in(s, target)
+  local function try() return phase(target, "auth", auth.authenticate, s, target) end
+  if target.gate then return target.gate:try(target, try) end
+  return try()
+end
+
 local function handshake(target, carrier, via)
   local listed, wanted = pcall(algorithms, target)
   if not listed then
@@ -136,7 +154,7 @@ local function handshake(target, carrier, via)
     end
     rsa_size.check_host_key(target, s:host_key())
     phase(target, "hostkey", hostkeys.verify, target, s:host_key())
-    add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
+    add_keys.hand_over(target, log_in(s, target))
   end)
   if ok then return s end
   s:close()
@@ -187,6 +205,7 @@ end
 
 local function open_once(target)
   local way = target.route
+  target.timing = {}
   local s, child
   if way.hop then
     s = through(target, way.hop)
@@ -197,7 +216,9 @@ local function open_once(target)
   end
   local o = target.opts
   s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
-  return session.new(s, target, limit_of(target, "channel"), child)
+  local opened = session.new(s, target, limit_of(target, "channel"), child)
+  opened.opened_at = core.now()
+  return opened
 end
 
 local function open_with_retries(target)
