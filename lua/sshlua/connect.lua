@@ -233,7 +233,7 @@ end
 ---@return sshlua.Session
 function M.open(target)
   local ok, s = pcall(scope.deadline, {
-    seconds = target.opts.timeout, host = target.name,
+    seconds = target.opts.timeout, host = target.name, phase = "connect",
     message = target.opts.timeout and ("not connected within %g s"):format(target.opts.timeout) or nil,
   }, open_with_retries, target)
   if ok then

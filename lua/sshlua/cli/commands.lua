@@ -11,6 +11,8 @@ local modules = {
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },
+  { "ping", "sshlua.cli.ping" },
+  { "run", "sshlua.cli.run" },
 }
 
 --- The module's name when there is such a command.

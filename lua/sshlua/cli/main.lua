@@ -182,6 +182,10 @@ end
 local front = { G = { "config", "-" }, W = { "dial", "" } }
 
 local function parse(argv)
+  if (argv[0] or ""):match("[^/]*$") == "pdsh" then
+    table.insert(argv, 1, "--pdsh")
+    table.insert(argv, 1, "run")
+  end
   local at = argv[1] == "--lua-path" and 3 or 1
   local letter, rest = (argv[at] or ""):match("^%-([GW])(.*)$")
   if letter then
