@@ -43,7 +43,7 @@ function M.check(opts, level)
   if type(sizes) ~= "table" then sizes = { sizes } end
   if not sizes[1] then errors.usage(level + 1, "option 'batch': at least one size expected") end
   for _, size in ipairs(sizes) do
-    if not (size_of(size, 100) and size_of(size, 100) >= 1) then
+    if (executor.share(size, 1e6) or 0) < 1 then
       errors.usage(level + 1, 'option \'batch\': a count or a share ("25%%") expected, got %s',
         errors.excerpt(tostring(size), 40))
     end

@@ -66,7 +66,7 @@ function M.outdir(printer, dir, fleet)
   return around
 end
 
---- The hosts that went well in `prefix`ok.hosts, the others in `prefix`failed.hosts, one to a line: for -w ^failed.hosts.
+--- Who went well is in `prefix`ok.hosts, the others in `prefix`failed.hosts, one to a line: for -w ^failed.hosts.
 ---@param prefix string
 ---@param fleet sshlua.Host[]
 ---@param rs sshlua.Results in the order of the fleet

@@ -49,6 +49,7 @@ local take = {
 local function expressions(list, exclude)
   local kept = {}
   for _, text in ipairs(list) do
+    text = text:gsub(",%-", ",!")
     if text == "-" then
       kept[#kept + 1] = "^-"
     elseif text:find("^%-.") then
