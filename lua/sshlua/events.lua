@@ -13,25 +13,17 @@ local M = {}
 ---@field index? integer begin and finish apart: the host's place in the verb's list
 
 local listeners = {}
-local on_first = {}
 
 --- Calls fn(event) for every event from now on. Returns a function that ends it.
 ---@param fn fun(event: sshlua.FleetEvent)
 ---@return fun() stop
 function M.listen(fn)
   listeners[#listeners + 1] = fn
-  while on_first[1] do table.remove(on_first)() end
   return function()
     for i, one in ipairs(listeners) do
       if one == fn then return table.remove(listeners, i) end
     end
   end
-end
-
---- Calls fn() before the first event is emitted to anybody: what has to be set up only for listeners.
-function M.when_heard(fn)
-  if listeners[1] then return fn() end
-  on_first[#on_first + 1] = fn
 end
 
 --- Does anybody listen? Spares making the event.

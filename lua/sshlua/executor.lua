@@ -62,6 +62,10 @@ end
 local Run = {}
 local run_mt = { __index = Run, __name = "sshlua.Run" }
 
+--- Who has to know about each host: wants(h) says whether it is worked on, ended(h, result) may wait. A journal's.
+---@type nil|{ wants: fun(h: sshlua.Host): boolean, ended: fun(h: sshlua.Host, r: sshlua.Result) }
+M.observer = nil
+
 local count = 0
 
 --- Nothing starts yet: go() does it. `opts` have been checked.
@@ -163,6 +167,10 @@ end
 
 function Run:_visit(i, fn)
   local h = self.hosts[i]
+  if M.observer and not M.observer.wants(h) then
+    self.list[i] = M.skipped(h, "not asked for")
+    return
+  end
   local waited = core.now() - self.began
   self.active[i] = true
   if events.wants() then events.emit({ what = "start", run = self.id, index = i, host = h.name, port = h.port }) end
@@ -170,6 +178,7 @@ function Run:_visit(i, fn)
   local ok, r = pcall(self._call, self, h, fn)
   if h.target then h.target.gate = nil end
   local from_outside = not ok and errors.is(r, "cancelled") and not self.cut
+  if M.observer then M.observer.ended(h, result_of(h, ok, r)) end
   self:_settle(i, h, result_of(h, ok, r), waited)
   if from_outside then error(r, 0) end
   if not self.keep then pcall(h.close, h) end

@@ -29,7 +29,7 @@ describe("sshlua run", function()
       fn(function(args, opts)
         opts = opts or {}
         opts.env = env
-        for name, value in pairs(opts.more or {}) do env[name] = value end
+        for variable, value in pairs(opts.more or {}) do env[variable] = value end
         return program.run(args, opts)
       end)
     end))

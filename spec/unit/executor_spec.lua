@@ -104,8 +104,10 @@ describe("the executor", function()
     run.defer(function() interrupt.go_on = old end)
     local stderr = io.stderr
     local said = {}
-    io.stderr = { write = function(_, ...) said[#said + 1] = table.concat { ... } end }
-    run.defer(function() io.stderr = stderr end)
+    io.stderr = { -- luacheck: ignore 122
+      write = function(_, ...) said[#said + 1] = table.concat { ... } end,
+    }
+    run.defer(function() io.stderr = stderr end) -- luacheck: ignore 122
     local ended = {}
     fleet(4):each(function(h)
       ssh.sleep(0.01)
