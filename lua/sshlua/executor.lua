@@ -181,7 +181,7 @@ function Run:_visit(i, fn)
   if M.observer then M.observer.ended(h, result_of(h, ok, r)) end
   self:_settle(i, h, result_of(h, ok, r), waited)
   if from_outside then error(r, 0) end
-  if not self.keep then pcall(h.close, h) end
+  if not self.keep and h.target and h.target.timing then pcall(h.close, h) end -- it has been on its way there
   self:_judge(self.list[i])
 end
 
