@@ -7,6 +7,7 @@ import os
 import client
 
 CORE = ["sshlua", "go", "libssh", "asyncssh", "ssh"]
+FLEET = ["sshlua", "clush", "pdsh", "pssh", "ansible"]
 BLOCK = 65536
 MIB = 1 << 20
 
@@ -15,13 +16,13 @@ class Workload:
     """Hosts, connections or channels at once, commands, bytes: what the clients are told."""
 
     def __init__(self, name, title, verb, hosts=1, parallel=1, count=1, size=0, unit=None,
-                 command="true", extra=(), repeat=1, most_rounds=None, timeout=300):
+                 command="true", extra=(), repeat=1, most_rounds=None, timeout=300, peers=None):
         self.name, self.title, self.verb = name, title, verb
         self.hosts, self.parallel, self.count, self.size = hosts, parallel, count, size
         self.unit = unit  # what CPU ms is given per, or None
         self.units = count if verb in ("exec", "idle") else hosts
         self.command = command
-        self.peers = CORE + list(extra)
+        self.peers = peers or CORE + list(extra)
         self.repeat = repeat  # runs in each round
         self.most_rounds = most_rounds  # for what hardly varies and takes long
         self.timeout = timeout
@@ -77,6 +78,8 @@ def all_workloads(quick):
                  "fanout", hosts=100, parallel=100, unit="host", extra=["ssh, own kex"]),
         Workload(f"fanout-{hosts}", f"The same on {hosts} hosts, 100 at once",
                  "fanout", hosts=hosts, parallel=100, unit="host"),
+        Workload("fleet", f"A fleet verb: `true` on {hosts} hosts, 100 at once, against tools for many hosts",
+                 "fleet", hosts=hosts, parallel=100, unit="host", peers=FLEET, timeout=slow),
         Workload("exec-serial", f"{execs} times `true` on one connection, one after the other",
                  "exec", count=execs, unit="exec"),
         Workload("exec-20", f"{execs} times `true` on one connection, 20 at once",

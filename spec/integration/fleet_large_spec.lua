@@ -59,7 +59,7 @@ describe("a key that the first hosts refuse", function()
 end)
 
 describe("a thousand hosts #long", function()
-  local SLOW, LIMIT, PARALLEL = 2, 10, 100
+  local SLOW, LIMIT, PARALLEL = 2, 10, 100 -- seconds, seconds, hosts
 
   local function kind_of(i)
     local n = i % 100
@@ -82,8 +82,8 @@ describe("a thousand hosts #long", function()
     return tonumber(status:match "VmHWM:%s+(%d+)")
   end
 
-  local function call(fleet, hosts, known, command)
-    local child = program.start({ "run", "--json", "--parallel", tostring(PARALLEL), "--timeout", tostring(LIMIT), "-w",
+  local function call(fleet, hosts, known, command, limit)
+    local child = program.start({ "run", "--json", "--parallel", tostring(PARALLEL), "--timeout", tostring(limit), "-w",
       "^" .. hosts, "-p", tostring(fleet:host().port), "-l", fleet:host().user, "-i", fleet.identity, "-o",
       "UserKnownHostsFile=" .. known, "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "--", command })
     local peak
@@ -109,19 +109,22 @@ describe("a thousand hosts #long", function()
     local hosts, known, names = program.directory() .. "/hosts", program.directory() .. "/known", {}
     for i, h in ipairs(fleet.hosts) do names[i] = h.address .. "\n" end
     servers.write_file(hosts, table.concat(names))
-    local _, plain = call(fleet, hosts, fleet.known_hosts, "true") -- what sshd itself needs
+    local alone, plain = call(fleet, hosts, fleet.known_hosts, "true", 120) -- what sshd itself needs
+    local slowest = 0
+    for _, one in pairs(alone) do slowest = math.max(slowest, one.timing.connect + one.timing.exec) end
+    local limit = math.max(LIMIT, 3 * slowest + SLOW) -- a machine that is busy otherwise
     write_known_hosts(fleet, known)
     local planned = 0
     for i, h in ipairs(fleet.hosts) do
       local kind = kind_of(i)
       if kind == "refuse" then h.acceptor:close() end
       fleet:pause(h.name, kind == "hang")
-      planned = planned + (kind == "slow" and SLOW or kind == "hang" and LIMIT or 0)
+      planned = planned + (kind == "slow" and SLOW or kind == "hang" and limit or 0)
     end
     -- 127.0.a.b is host a * 256 + b - 1
     local command = 'set -- $SSH_CONNECTION; IFS=.; set -- $3; n=$(($3 * 256 + $4 - 1)); [ $((n % 2)) = 1 ] || sleep '
       .. SLOW .. "; echo $n"
-    local by_host, wall, peak, r = call(fleet, hosts, known, command)
+    local by_host, wall, peak, r = call(fleet, hosts, known, command, limit)
     local expected = { refuse = "connect", changed = "hostkey", hang = "timeout", slow = "ok", plain = "ok" }
     for i, h in ipairs(fleet.hosts) do
       local got = by_host[h.address]
@@ -129,8 +132,9 @@ describe("a thousand hosts #long", function()
       if got.ok then assert.equal(i .. "\n", got.stdout) end
     end
     assert.equal(4, r.code)
-    local floor = math.max(planned / PARALLEL, LIMIT, plain)
-    print(("# %d hosts: %.2f s wall; planned %.2f s, sshd alone %.2f s; %.1f MiB"):format(n, wall, planned / PARALLEL, plain, peak / 1024))
+    local floor = math.max(planned / PARALLEL, limit, plain)
+    print(("# %d hosts: %.2f s wall; planned %.2f s, sshd alone %.2f s, limit %.1f s; %.1f MiB"):format(
+      n, wall, planned / PARALLEL, plain, limit, peak / 1024))
     assert.is_true(peak <= 150 * 1024)
     assert.is_true(wall <= 1.2 * floor, wall)
   end, 300))
