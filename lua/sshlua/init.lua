@@ -69,6 +69,9 @@ function M.inventory(source, opts) return (lazy.load("sshlua.inventory").open(so
 ---@param opts? sshlua.JournalOptions
 function M.journal(file, opts) lazy.load("sshlua.journal").open(file, opts, 2) end
 
+--- Ends the journal before the run ends.
+function M.journal_end() lazy.load("sshlua.journal").close() end
+
 --- Calls fn(event) for what happens on fleets: which hosts start, their steps and lines, how they end. docs/fleets.md.
 ---@param fn fun(event: sshlua.FleetEvent)
 ---@return fun() stop
