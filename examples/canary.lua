@@ -6,7 +6,7 @@ local ssh = require "sshlua"
 local broken = arg[1] == "broken"
 
 local function deploy(h)
-  h:run { "sh", "-c", "cp -f app.conf app.conf.old 2>/dev/null; echo " .. (broken and "bad" or "good") .. " > app.conf" }
+  h:run("cp -f app.conf app.conf.old 2>/dev/null; echo " .. (broken and "bad" or "good") .. " > app.conf")
 end
 
 local function healthy(h)
