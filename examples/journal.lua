@@ -1,6 +1,6 @@
 #!/usr/bin/env sshlua
 -- A long job that can be killed at any moment: each step of each host is written down before it begins. The second
--- pass does nothing again that was done. On the command line: sshlua --journal FILE x.lua, then sshlua --resume FILE x.lua
+-- pass does nothing again that was done. On the command line: sshlua --journal FILE x.lua, sshlua --resume FILE x.lua
 local ssh = require "sshlua"
 
 local file = os.tmpname()

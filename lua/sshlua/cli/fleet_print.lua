@@ -7,8 +7,11 @@ local diff = require("sshlua.diff")
 local errors = require("sshlua.errors")
 local hostset = require("sshlua.hostset")
 local lines = require("sshlua.lines")
+local signals = require("sshlua.cli.signals")
 
 local M = {}
+
+local NOBODY_READS = 141
 
 local function fit(line) return core.clean(core.mask(line), { tab = true }) end
 
@@ -22,7 +25,7 @@ function M.note(text) io.stderr:write("sshlua: ", text, "\n") end
 
 --- What is wrong with a host, on standard error.
 local function complain(o, r)
-  if o.quiet or r.ok or r:status() == "skipped" then return end
+  if o.quiet or r.ok or r:status() == "skipped" or r:status() == "cancelled" then return end
   if errors.is(r.err) then return M.note(tostring(errors.wrap(r.err, { host = r.host }))) end
   M.note(("%s: %s"):format(r.host, r:problem()))
 end
@@ -188,7 +191,7 @@ end
 
 --- One line about all of them, on standard error.
 function M.summary(o, rs, run)
-  if o.quiet or o.no_summary or #rs < 2 then return end
+  if o.quiet or o.no_summary or #rs < 2 or signals.code == NOBODY_READS then return end
   M.note(tostring(rs) .. (run.stopped and ("; stopped: %s"):format(run.stopped) or ""))
 end
 

@@ -20,6 +20,8 @@ Connects to every host, checks its key, logs in, and leaves. Says how long it to
 exit status: 0 all went well, 2 usage, 4 some host unreachable, unauthenticated or untrusted, 124 some timeout, 130 ^C.
 ]]
 
+M.help = HELP:format(fleet_args.help(GROUPS))
+
 local function ping(folded)
   return function(_, printer)
     return function(h)
@@ -39,7 +41,7 @@ end
 function M.run(args)
   local o = fleet_args.parse(args, GROUPS, "ping")
   if o.help then
-    io.stdout:write((HELP:format(fleet_args.help(GROUPS))))
+    io.stdout:write(M.help)
     return 0
   end
   if o.rest[1] then misuse("ping: takes no command: %s", o.rest[1]) end

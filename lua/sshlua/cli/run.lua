@@ -26,10 +26,7 @@ exit status: 0 all went well, 2 usage, 3 some command failed, 4 some host unreac
 cancels. See docs/fleets.md.
 ]]
 
-local function help()
-  io.stdout:write((HELP:format(fleet_args.help(GROUPS))))
-  return 0
-end
+M.help = HELP:format(fleet_args.help(GROUPS))
 
 --- What each host runs, with the printer's ears.
 local function prepare_command(o, command, source)
@@ -59,7 +56,10 @@ function M.run(args, program)
   else
     o = fleet_args.parse(args, GROUPS, "run")
   end
-  if o.help then return help() end
+  if o.help then
+    io.stdout:write(M.help)
+    return 0
+  end
   local journal = (o.journal or o.resume or o.only) and require("sshlua.cli.fleet_journal").start(o) or nil
   local command = table.concat(o.rest, " ")
   if not command:find("%S") then misuse("run: which command? (see sshlua run --help)") end
