@@ -137,7 +137,7 @@ function Run:_call(h, fn)
   if not seconds then return fn(h) end
   return scope.deadline({
     seconds = seconds, host = h.name, op = self.op,
-    message = ("not done within %g s"):format(seconds),
+    message = function() return ("not done within %g s"):format(seconds) end,
   }, fn, h)
 end
 
