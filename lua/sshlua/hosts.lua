@@ -190,14 +190,13 @@ function Fleet:tail(path, opts)
   return tail.loop(tail.new(self, path, opts, 2))
 end
 
-local fleet_options = { parallel = "count", check = "boolean" }
-
---- State verbs: options parallel and check are the fleet's, the rest is as for one host; see sshlua.state.
+--- State verbs: the executor's options are the fleet's, the rest is as for one host; see sshlua.state.
 for _, verb in ipairs({
   "file", "dir", "link", "line", "service", "package", "account", "facts", "reboot", "wait_up", "hostkeys",
 }) do
   Fleet[verb] = function(self, ...)
-    local args, own, rest = lazy.load("sshlua.state").for_fleet(verb, fleet_options, 2, ...)
+    local args, own, rest = lazy.load("sshlua.state").for_fleet(verb, executor.options, 2, ...)
+    executor.check(own, 2)
     local refusal = elevate.prepare(self, rest)
     return (fan_out(self, own, verb, function(h)
       if refusal then error(elevate.not_tried(refusal, h.name), 0) end

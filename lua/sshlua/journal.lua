@@ -8,6 +8,7 @@ local executor = require("sshlua.executor")
 local hostset = require("sshlua.hostset")
 local journal_file = require("sshlua.journal_file")
 local options = require("sshlua.options")
+local settings = require("sshlua.settings")
 local steps = require("sshlua.steps")
 local task = require("sshlua.task")
 
@@ -153,8 +154,19 @@ local function is_safe(self, args)
   return self.defaults and self.defaults.safe or nil
 end
 
+--- A dry run does nothing that could be gone on with.
+local function is_dry(h, args)
+  for i = 1, args.n do
+    local value = args[i]
+    if type(value) == "table" and not getmetatable(value) and value.dry_run ~= nil then return value.dry_run end
+  end
+  if h.defaults.dry_run ~= nil then return h.defaults.dry_run end
+  return settings.dry_run
+end
+
 --- steps.keeper of an open journal.
 function Journal:step(h, verb, args, go, alive)
+  if is_dry(h, args) then return go() end
   local name = name_of(h)
   local one = host_of(self.past, name)
   if one.stopped then error(one.stopped, 0) end

@@ -12,8 +12,8 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143
 
 --- Verbs that have ended when they return; and those that hand out something which goes on.
 local ended = {
-  "run", "read", "put", "get", "sync", "file", "dir", "link", "line", "template", "service", "package", "user", "save",
-  "facts", "reboot", "wait_up", "hostkeys",
+  "run", "read", "put", "get", "sync", "file", "dir", "link", "line", "template", "service", "package", "account",
+  "save", "facts", "reboot", "wait_up", "hostkeys",
 }
 local living = { "spawn", "shell", "session", "dial", "forward", "socks", "reverse" }
 
