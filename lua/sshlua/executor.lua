@@ -178,7 +178,9 @@ function Run:_visit(i, fn)
   local ok, r = pcall(self._call, self, h, fn)
   if h.target then h.target.gate = nil end
   local from_outside = not ok and errors.is(r, "cancelled") and not self.cut
-  if M.observer then M.observer.ended(h, result_of(h, ok, r)) end
+  local noted, why = true, nil
+  if M.observer then noted, why = pcall(M.observer.ended, h, result_of(h, ok, r)) end
+  if not noted and ok then ok, r = false, why end -- a full disk, say: this host's affair
   self:_settle(i, h, result_of(h, ok, r), waited)
   if from_outside then error(r, 0) end
   if not self.keep and h.target and h.target.timing then pcall(h.close, h) end -- it has been on its way there
