@@ -113,14 +113,6 @@ local function run_on_session(self, cmd, opts)
   return result
 end
 
---- Does the verb only say what it would do? Its own option wins, then the host's default, then the whole run's setting.
-local function is_dry(self, opts)
-  local value = opts.dry_run
-  if value == nil then value = self.defaults.dry_run end
-  if value == nil then value = settings.dry_run end
-  return value == true
-end
-
 --- What a command that may change something gives in a dry run.
 local function skipped(self, cmd)
   return Result.own({ host = self.name, port = self.port, cmd = cmd, code = 0, skipped = true, dry_run = true })
@@ -134,7 +126,7 @@ end
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
   local text = command.check(cmd, opts, 2)
-  if not opts.safe and is_dry(self, opts) then return skipped(self, cmd) end
+  if not opts.safe and settings.is_dry(self.defaults, opts) then return skipped(self, cmd) end
   opts.dry_run = nil
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
 end
@@ -209,7 +201,7 @@ end
 local function copy(self, op, from, to, opts, level)
   local d = self.defaults
   local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
-  kept.dry_run = is_dry(self, {}) or nil
+  kept.dry_run = settings.is_dry(self.defaults, {}) or nil
   opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
   return within_time(self, opts, what, copy_on_session, self, op, from, to, opts)

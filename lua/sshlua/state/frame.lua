@@ -227,13 +227,8 @@ function M.ask(host, plan, opts, dry_run)
   return records, r
 end
 
---- Is this verb to pretend? What it says itself wins, then its host's defaults, then the whole run's setting.
-function M.is_dry(host, opts)
-  if opts.dry_run ~= nil then return opts.dry_run end
-  local default = host and host.defaults.dry_run
-  if default ~= nil then return default end
-  return settings.dry_run == true
-end
+--- Is this verb to pretend?
+function M.is_dry(host, opts) return settings.is_dry(host and host.defaults, opts) end
 
 local ORDER = { "state", "type", "target", "mode", "owner", "group", "size" }
 
