@@ -9,6 +9,8 @@ Goal = collections.namedtuple("Goal", "workload what field limit peer unit", def
 GOALS = [
     Goal("fanout-100", "CPU", "cpu", 1.0, "go"),
     Goal("fanout-100", "CPU", "cpu", 0.1, "ssh"),
+    *[Goal("fleet", what, field, limit, peer) for peer in ("clush", "pdsh", "pssh", "ansible")
+      for what, field, limit in (("CPU", "cpu", 0.1), ("wall", "wall", 1.0))],
     Goal("one", "wall", "wall", 0.75, "libssh"),
     Goal("one", "wall", "wall", 0.5, "ssh"),
     Goal("exec-serial", "CPU ms/exec", "each", 0.2),

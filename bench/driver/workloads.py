@@ -9,6 +9,7 @@ import peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORE = ["sshlua", "go", "libssh", "asyncssh", "ssh"]
+FLEET = ["sshlua", "clush", "pdsh", "pssh", "ansible"]
 BLOCK = 65536
 MIB = 1 << 20
 
@@ -80,6 +81,8 @@ def all_workloads(quick):
                  "fanout", hosts=100, parallel=100, unit="host", extra=["ssh, own kex"]),
         Workload(f"fanout-{hosts}", f"The same on {hosts} hosts, 100 at once",
                  "fanout", hosts=hosts, parallel=100, unit="host"),
+        Workload("fleet", f"A fleet verb: `true` on {hosts} hosts, 100 at once, against tools for many hosts",
+                 "fleet", hosts=hosts, parallel=100, unit="host", only=FLEET, timeout=slow),
         Workload("exec-serial", f"{execs} times `true` on one connection, one after the other",
                  "exec", count=execs, unit="exec"),
         Workload("exec-20", f"{execs} times `true` on one connection, 20 at once",

@@ -63,6 +63,14 @@ function verbs.fanout()
   return #hosts
 end
 
+-- As scripts say it; connections are not kept.
+function verbs.fleet()
+  local fleet = ssh.hosts(hosts, {
+    identity = opt.key, known_hosts = opt["known-hosts"], agent = false, ssh_config = false, ciphers = opt.cipher,
+  })
+  return #fleet:run(opt.command, { parallel = parallel, keep = false }):ok()
+end
+
 function verbs.exec()
   local session, turns = connect(hosts[1]), {}
   for i = 1, count do turns[i] = i end

@@ -33,6 +33,16 @@ local function limit_of(target, phase)
   return target.opts.timeouts and target.opts.timeouts[phase] or target_of.phase_limits[phase]
 end
 
+local timing_names = {
+  resolve = "dns", connect = "tcp", greeting = "kex", handshake = "kex", hostkey = "kex", auth = "auth",
+}
+
+--- Results tell how long the parts of connecting took.
+local function note_time(target, name, seconds)
+  local field = timing_names[name]
+  if field then target.timing[field] = (target.timing[field] or 0) + seconds end
+end
+
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
 local function phase(target, name, fn, ...)
   local before, limit = core.now(), limit_of(target, name)
@@ -40,6 +50,7 @@ local function phase(target, name, fn, ...)
     seconds = limit, phase = name, host = target.name,
     message = function() return ("no answer within %g s (%s)"):format(limit, name) end,
   }, fn, ...))
+  note_time(target, name, core.now() - before)
   if log.wants(2) then
     log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
   end
@@ -114,6 +125,13 @@ local function check_terrapin(target, agreed)
   end
 end
 
+--- In its turn, when a fleet is being logged in to with the same credentials.
+local function log_in(s, target)
+  local function try() return phase(target, "auth", auth.authenticate, s, target) end
+  if target.gate then return target.gate:try(target, try) end
+  return try()
+end
+
 local function handshake(target, carrier, via)
   local listed, wanted = pcall(algorithms, target)
   if not listed then
@@ -141,7 +159,7 @@ local function handshake(target, carrier, via)
     local key = s:host_key()
     if type(key) == "string" and core.key_type(key) == "ssh-rsa" then rsa_size.check_host_key(target, key) end
     phase(target, "hostkey", hostkeys.verify, target, key)
-    add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
+    add_keys.hand_over(target, log_in(s, target))
   end)
   if ok then return s end
   s:close()
@@ -192,6 +210,7 @@ end
 
 local function open_once(target)
   local way = target.route
+  target.timing = {}
   local s, child
   if way.hop then
     s = through(target, way.hop)
@@ -202,7 +221,9 @@ local function open_once(target)
   end
   local o = target.opts
   s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
-  return session.new(s, target, limit_of(target, "channel"), child)
+  local opened = session.new(s, target, limit_of(target, "channel"), child)
+  opened.opened_at = core.now()
+  return opened
 end
 
 local function open_with_retries(target)
@@ -216,7 +237,7 @@ end
 ---@return sshlua.Session
 function M.open(target)
   local ok, s = pcall(scope.deadline, {
-    seconds = target.opts.timeout, host = target.name,
+    seconds = target.opts.timeout, host = target.name, phase = "connect",
     message = function() return ("not connected within %g s"):format(target.opts.timeout) end,
   }, open_with_retries, target)
   if ok then

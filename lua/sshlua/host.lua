@@ -5,6 +5,7 @@ local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local events = require("sshlua.events")
 local options = require("sshlua.options")
 local pool = require("sshlua.pool")
 local scope = require("sshlua.task.scope")
@@ -84,14 +85,29 @@ local function within_time(self, opts, what, fn, ...)
   }, fn, ...)
 end
 
+--- Seconds: `what` took so long, and when the connection was made for it, also how long each part of that took.
+local function timing_of(session, before, ready, what, seconds)
+  local timing = { connect = ready - before, [what] = seconds }
+  if session.opened_at and session.opened_at >= before then
+    for name, value in pairs(session.target.timing or {}) do timing[name] = value end
+  end
+  return timing
+end
+
+--- Hears of whole lines as they come, while somebody listens.
+local function told(self, opts)
+  if events.wants() then opts.sink = lazy.load("sshlua.lines").told(self.name, opts.sink) end
+end
+
 local function run_on_session(self, cmd, opts)
+  told(self, opts)
   local check = opts.check
   opts.check = false
   local before = core.now()
   local s = self:session()
   local ready = core.now()
   local result = s:exec(cmd, opts)
-  result.timing = { connect = ready - before, exec = result.duration }
+  result.timing = timing_of(s, before, ready, "exec", result.duration)
   result.safe = opts.safe
   if check ~= false then result:check() end
   return result
@@ -186,13 +202,22 @@ function Host:dial(address, opts)
   return self:session():dial(address, opts)
 end
 
+local function copy_on_session(self, op, from, to, opts)
+  local before = core.now()
+  local s = self:session()
+  local ready = core.now()
+  local result = transfer.run(self, op, from, to, opts)
+  result.timing = timing_of(s, before, ready, "transfer", core.now() - ready)
+  return result
+end
+
 local function copy(self, op, from, to, opts, level)
   local d = self.defaults
   local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
   kept.dry_run = settings.is_dry(self.defaults, {}) or nil
   opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
-  return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
+  return within_time(self, opts, what, copy_on_session, self, op, from, to, opts)
 end
 
 --- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, or bytes
@@ -239,6 +264,7 @@ for _, verb in ipairs({
 end
 
 M.close_all = pool.close_all
+M.class = Host -- whose verbs sshlua.steps puts itself around
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string

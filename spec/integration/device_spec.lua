@@ -28,7 +28,7 @@ local root -- of the devices' directories
 
 local function start()
   local path = task.await(core.fs_realpath, script_path())
-  root = task.await(core.fs_mkdtemp, os.getenv "TMPDIR" or "/tmp" .. "/sshlua-devices-XXXXXX")
+  root = task.await(core.fs_mkdtemp, (os.getenv "TMPDIR" or "/tmp") .. "/sshlua-devices-XXXXXX")
   local per_host, names = {}, { "unix" }
   for i, entry in ipairs(played) do
     local name, words = entry[1], entry[2]

@@ -12,6 +12,8 @@ local modules = {
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },
   { "rec", "sshlua.cli.rec" },
+  { "ping", "sshlua.cli.ping" },
+  { "run", "sshlua.cli.run" },
 }
 
 --- The module's name when there is such a command.
