@@ -1,5 +1,5 @@
-/* A directory with what is known of its entries, in one visit to the thread pool: one lstat for each
-   entry, without a way back to Lua in between. */
+/* A directory with what is known of its entries, in one visit to the thread pool: one lstat for
+   each entry, without a way back to Lua in between. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -121,8 +121,8 @@ static int l_fs_list(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg verbs[] = {{"fs_list", l_fs_list}, {NULL, NULL}};
+static const luaL_Reg list_functions[] = {{"fs_list", l_fs_list}, {NULL, NULL}};
 
 void sl_fs_list_open(lua_State *L) {
-  luaL_setfuncs(L, verbs, 0);
+  luaL_setfuncs(L, list_functions, 0);
 }
