@@ -19,6 +19,7 @@ import idle
 import peers
 import report
 import server
+import transfers
 import workloads
 
 STARTUP = "startup"
@@ -97,7 +98,7 @@ class Bench:
             if peer.missing:
                 say(f"{peer.name} is left out: {peer.missing}")
                 continue
-            wrong = checks.complaint(peer, host)
+            wrong = checks.complaint(peer, host) if peer.checked else None
             if wrong:
                 self.fault(f"{peer.name} is left out: {wrong}")
             else:
@@ -148,7 +149,7 @@ def parse():
 
 def main():
     bench = Bench(parse())
-    every = workloads.all_workloads(bench.options.quick)
+    every = workloads.all_workloads(bench.options.quick) + transfers.all_workloads(bench.options.quick)
     if bench.options.list:
         print("\n".join([STARTUP] + [load.name for load in every]))
         return 0

@@ -19,7 +19,7 @@ SSHLUA = "sshlua"
 
 class Peer:
     def __init__(self, name, argv, missing=None, kex=KEX, cipher=CIPHER, many=False, share=1,
-                 verbs=None):
+                 verbs=None, checked=True):
         self.name = name
         self.argv = argv
         self.missing = missing  # why it cannot run here, or None
@@ -28,6 +28,7 @@ class Peer:
         self.many = many  # a process for each host
         self.share = share  # takes 1/share of bulk data; its figures are multiplied
         self.verbs = verbs or {}  # verbs that it calls by another name
+        self.checked = checked  # does it run commands, so that checks.py can judge it?
 
 
 def absent(program):
@@ -66,6 +67,12 @@ def all_peers():
     for name, program in tools.items():
         missing = None if shutil.which(program) else f"no {program}"
         peers.append(Peer(name, fleet + [name], missing, many=True))
+    files = os.path.join(PEERS, "files.sh")
+    for tool, needs in (("scp", "scp"), ("sftp", "sftp"), ("rsync", "rsync"), ("tar", "tar")):
+        missing = None if shutil.which(needs) else f"no {needs}"
+        peers.append(Peer(tool, [files, tool], missing, checked=False))
+    peers.append(Peer("scp, own cipher", [files, "scp"], None if shutil.which("scp") else "no scp",
+                      cipher=OWN_CHOICE, checked=False))
     return {peer.name: peer for peer in peers}
 
 

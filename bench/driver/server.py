@@ -41,6 +41,7 @@ UseDNS no
 PidFile none
 MaxStartups 10000
 MaxSessions 100
+Subsystem sftp {sftp}
 LoginGraceTime 300
 LogLevel {log_level}
 {optional}
@@ -74,6 +75,14 @@ def locked(user):
             return any(line.startswith(user + ":!") for line in shadow)
     except OSError:
         return False
+
+
+def sftp_server():
+    """OpenSSH's own program: another process, as people have it."""
+    for path in ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server"):
+        if os.access(path, os.X_OK):
+            return path
+    return "internal-sftp"
 
 
 def address(index):
@@ -110,6 +119,7 @@ class Server:
                 file.writelines(f"{host}\n" for host in addresses)
             with open(known, "w") as file:
                 file.writelines(f"[{host}]:{self.port} {public}\n" for host in addresses)
+                file.write(f"bench {public}\n[bench]:{self.port} {public}\n")  # host_key_alias
         return hosts, known
 
     def start(self, log_level):
@@ -149,6 +159,7 @@ class Server:
         config = os.path.join(self.work, "sshd_config")
         values = dict(port=self.port, user=self.user, work=self.work, log_level=log_level,
                       host_key=os.path.join(self.work, "host_key"), authorized_keys=authorized,
+                      sftp=sftp_server(),
                       use_pam="yes" if locked(self.user) else "no", optional="")
         with open(config, "w") as file:
             file.write(CONFIG.format(**values))

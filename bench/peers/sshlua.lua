@@ -142,5 +142,31 @@ function verbs.dialogue()
   return #hosts
 end
 
+local function host_of(name)
+  return ssh.host(name, {
+    identity = opt.key, known_hosts = opt["known-hosts"], agent = false, ssh_config = false, ciphers = opt.cipher,
+    host_key_alias = "bench", timeout = 60,
+  })
+end
+
+function verbs.put()
+  host_of(hosts[1]):put(opt.from, opt.to)
+  return count
+end
+
+function verbs.get()
+  host_of(hosts[1]):get(opt.from, opt.to)
+  return count
+end
+
+-- One file to many hosts at once, each under a name of its own.
+function verbs.spread()
+  local list = {}
+  for i, name in ipairs(hosts) do list[i] = { host = host_of(name), to = ("%s.%d"):format(opt.to, i) } end
+  ssh.each(list, function(each) each.host:put(opt.from, each.to, { fsync = false, buffer = 262144 }) end,
+    { parallel = parallel })
+  return count
+end
+
 if not verbs[verb] then error("unknown verb " .. tostring(verb), 0) end
 print(("ok %d"):format(verbs[verb]()))

@@ -29,6 +29,7 @@ local await = task.await
 ---@field delete? boolean sync: remove what the source has not
 ---@field exclude? string|string[] patterns: names, paths with a slash, directories with a slash at the end
 ---@field dry_run? boolean only say what would be done
+---@field how? "sftp"|"scp" SFTP and nothing else; the protocol of scp; default: SFTP, or what there is without it
 ---@field fsync? boolean wait for the disk; default: single files, and of trees those of 1 MiB or more
 ---@field parents? boolean make the directories above the target
 ---@field keep_going? boolean false: the first entry that fails ends the tree
@@ -45,7 +46,7 @@ local await = task.await
 M.options = {
   mode = "string|number", dir_mode = "string|number", setuid = "boolean", times = "boolean", links = "string",
   unsafe_links = "boolean", resume = "boolean", verify = "string|false", skip = "string|false", delete = "boolean",
-  exclude = "list", dry_run = "boolean", fsync = "boolean", parents = "boolean", keep_going = "boolean",
+  exclude = "list", dry_run = "boolean", how = "string", fsync = "boolean", parents = "boolean", keep_going = "boolean",
   files = "count", buffer = "count", limit = "count", progress = "boolean|function", idle = "seconds",
   timeout = "seconds", check = "boolean", sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
@@ -85,6 +86,7 @@ function M.check(op, from, to, opts, level)
   check_word(opts, "links", { "skip", "copy", "follow" }, level + 1)
   check_word(opts, "verify", { "sha256" }, level + 1)
   check_word(opts, "skip", { "time", "digest" }, level + 1)
+  check_word(opts, "how", { "sftp", "scp" }, level + 1)
   privilege.check(opts, level + 1)
   opts.exclude = options.list(opts.exclude)
   if op == "sync" then
@@ -204,18 +206,6 @@ local function as_who(opts)
   end
 end
 
---- The server has no SFTP: what a shell can do is done.
-local function without_sftp(host, op, from, to, opts, err)
-  local refused = errors.is(err, "channel")
-    and (err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" or err.name == "EOF")
-  local simple = op ~= "sync" and type(from) == "string" and not as_who(opts)
-  for name in pairs(opts) do
-    if name ~= "mode" and name ~= "exclude" and name ~= "check" and name ~= "idle" then simple = false end
-  end
-  if not refused or not simple then error(err, 0) end
-  return require("sshlua.transfer_cat")[op](host, from, to, opts)
-end
-
 local verbs = { put = put_any, get = get_any, sync = sync_any }
 
 local function with_bar(job, progress)
@@ -224,6 +214,17 @@ local function with_bar(job, progress)
   elseif progress then
     job.progress = require("sshlua.transfer_bar").of(job)
   end
+end
+
+local function finish(job, fn)
+  with_bar(job, job.opts.progress)
+  local good, r = pcall(Job.run, job, fn)
+  if not good then
+    if job.opts.check == false and errors.is(r) and r.result then return r.result end
+    error(r, 0)
+  end
+  if job.opts.check ~= false then r:check() end
+  return r
 end
 
 --- fn(job) as a job to a host, with its SFTP session; `opts` have been checked. `otherwise`: what is done when there is
@@ -237,15 +238,35 @@ function M.with_job(host, op, opts, fn, otherwise)
   if not ok then error(client, 0) end
   local job = Job.new(host, op, opts)
   job.sftp = client
-  with_bar(job, opts.progress)
-  local good, r = pcall(Job.run, job, fn)
+  local good, r = pcall(finish, job, fn)
   if who then client:close() end
-  if not good then
-    if opts.check == false and errors.is(r) and r.result then return r.result end
-    error(r, 0)
-  end
-  if opts.check ~= false then r:check() end
+  if not good then error(r, 0) end
   return r
+end
+
+local function by_scp(host, op, from, to, opts)
+  local scp, job = require("sshlua.transfer_scp"), Job.new(host, op, opts)
+  to = names.target(from, to)
+  return finish(job, function()
+    if op == "put" then return scp.put(job, from, to) end
+    local dir, name = into(job, to)
+    local ok, err = pcall(scp.get, job, from, dir, name)
+    dir:leave()
+    if not ok then error(err, 0) end
+  end)
+end
+
+--- The server has no SFTP, or scp is wanted: single files go through a shell, whole or not at all, the rest by scp.
+local function without_sftp(host, op, from, to, opts, err)
+  local refused = errors.is(err, "channel")
+    and (err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" or err.name == "EOF")
+  if err and (not refused or opts.how == "sftp") then error(err, 0) end
+  local plan, why = require("sshlua.transfer_otherwise").plan(host, op, from, opts)
+  if plan == "cat" then return require("sshlua.transfer_cat")[op](host, from, to, opts) end
+  if plan == "scp" then return by_scp(host, op, from, to, opts) end
+  err = err or errors.new({ kind = "usage", host = host.name, op = op, message = op .. ": scp cannot do that" })
+  err.hint = why
+  error(err, 0)
 end
 
 --- Does it; `opts` have been checked.
@@ -254,6 +275,7 @@ end
 ---@param opts sshlua.TransferOptions
 ---@return sshlua.Result
 function M.run(host, op, from, to, opts)
+  if opts.how == "scp" then return without_sftp(host, op, from, to, opts) end
   return M.with_job(host, op, opts, function(job) verbs[op](job, from, to) end,
     function(err) return without_sftp(host, op, from, to, opts, err) end)
 end

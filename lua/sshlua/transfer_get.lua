@@ -84,15 +84,16 @@ local function place(job, path, dir, name, size, mode)
 end
 
 --- The mode it is made with: the original's under our umask, as if it were made here.
-local function new_mode(job, st)
+function M.new_mode(job, st)
   local mode = st.mode and st.mode % 512 or 438
   return (job.opts.mode or job.opts.setuid or job.opts.resume or job.opts.verify) and 384 or mode
 end
 
-local function settle(job, file, st)
+--- Mode and times of the original, `st`.
+function M.settle(job, file, st)
   local at = ("/proc/self/fd/%d"):format(file:fd())
   local mode = job.opts.mode
-  if not mode and new_mode(job, st) == 384 and st.mode then
+  if not mode and M.new_mode(job, st) == 384 and st.mode then
     mode = names.masked(names.mode(job.opts, st.mode), core.umask())
   end
   if mode then await(core.fs_chmod, at, mode) end
@@ -132,7 +133,7 @@ local function fill(job, entry, path, file, from, st, sum)
     local there = digest.of_remote(job, path, nil, err)
     digest.compare(job, path, sum(), there)
   end
-  settle(job, file, st)
+  M.settle(job, file, st)
   if job:durable(err) then job:quiet(await, file.fsync, file) end
 end
 
@@ -146,7 +147,7 @@ local function explain(err, dir, temp, name)
 end
 
 local function receive_file(job, path, dir, name, st)
-  local file, temp, from = place(job, path, dir, name, st.size or 0, new_mode(job, st))
+  local file, temp, from = place(job, path, dir, name, st.size or 0, M.new_mode(job, st))
   local entry = job:begin(path, st.size)
   job.resumed = from > 0 and from or nil
   local ok, err = pcall(function()

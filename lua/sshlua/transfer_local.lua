@@ -87,15 +87,7 @@ end
 
 --- Entries by name, and how many names were refused.
 function M.list(dir)
-  local entries = M.call(dir.shown, core.fs_readdir, dir:at("."))
-  local out = {}
-  for _, e in ipairs(entries) do
-    local st = M.look(dir, e.name)
-    if st then
-      st.name = e.name
-      out[#out + 1] = st
-    end
-  end
+  local out = M.call(dir.shown, core.fs_list, dir:at("."))
   table.sort(out, function(a, b) return a.name < b.name end)
   return out, 0
 end

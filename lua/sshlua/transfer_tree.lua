@@ -6,6 +6,7 @@ local errors = require("sshlua.errors")
 local get = require("sshlua.transfer_get")
 local group = require("sshlua.task.group")
 local here = require("sshlua.transfer_local")
+local many = require("sshlua.transfer_many")
 local names = require("sshlua.transfer_names")
 local put = require("sshlua.transfer_put")
 local remote = require("sshlua.transfer_remote")
@@ -115,7 +116,8 @@ function Tree:copy_link(node, name)
   end)
 end
 
-function Tree:copy_file(s, node, name, st)
+function Tree:copy_file(s, node, name, st, old)
+  if self.many and self.many:takes(st, old) then return self.many:add(s, node, name, st) end
   local gate = self.job:gate(st.size)
   gate:acquire()
   node.uses = node.uses + 1
@@ -152,7 +154,7 @@ function Tree:entry(s, node, st, old)
     local below = self:descend(node, name, st)
     if below then self:walk_somewhere(s, below) end
   elseif st.type == "file" then
-    self:copy_file(s, node, name, st)
+    self:copy_file(s, node, name, st, old)
   elseif st.type == "link" then
     self:copy_link(node, name)
   else
@@ -220,10 +222,13 @@ function Tree:walk_and_release(s, node)
   local ok, err = pcall(self.walk, self, s, node)
   self:release(node)
   if not ok then error(err, 0) end
+  self.walking = self.walking - 1
+  if self.walking == 0 and self.many then self.many:flush(s) end -- nobody will add any more
 end
 
 --- In a task of its own while there are few, else at once.
 function Tree:walk_somewhere(s, node)
+  self.walking = self.walking + 1
   if self.walkers.free == 0 then return self:walk_and_release(s, node) end
   self.walkers:acquire()
   s:spawn(function()
@@ -233,9 +238,11 @@ function Tree:walk_somewhere(s, node)
   end)
 end
 
-local function run(self, source, target, st)
+local function run(self, way, source, target, st)
   local job = self.job
   job.is_tree = true
+  self.walking = 1
+  self.many = many.new(job, way, self.copy, function(node) self:release(node) end)
   self.walkers = sync.semaphore(WALKERS)
   self.follow = job.opts.links == "follow"
   local node = node_of(nil, source, target, "", st)
@@ -268,7 +275,7 @@ local function upload(job, from, to, compare)
     local path = node.target and node.target:show(name) or names.join(to, rel_of(node, name))
     put.file(job, here.source(node.source, name, self.follow), path)
   end
-  run(self, source, target, st)
+  run(self, "put", source, target, st)
 end
 
 --- A local directory with what is in it.
@@ -298,7 +305,7 @@ function M.get(job, from, to)
     if not node.target then return job:arrive(names.join(to, rel_of(node, name)), "files") end
     get.file(job, node.source:show(name), node.target, name, entry)
   end
-  run(self, source, target, st)
+  run(self, "get", source, target, st)
 end
 
 return M

@@ -11,6 +11,7 @@ local known_hosts_edit = require "sshlua.known_hosts_edit"
 local literal = require "sshlua.inventory.literal"
 local mutator = require "spec.support.mutator"
 local resolver = require "sshlua.ssh_config.resolver"
+local scp_wire = require "sshlua.scp_wire"
 local ssh = require "sshlua"
 local ssh_args = require "sshlua.inventory.ssh_args"
 local yaml = require "sshlua.yaml"
@@ -211,6 +212,18 @@ add {
     '-o StrictHostKeyChecking=no -o "UserKnownHostsFile /dev/null"' },
   pieces = words [[-o -J -p -i -l -F -v -oX=1 = ' " \ ServerAliveInterval=5 Ciphers=+a ConnectTimeout=1e9 none yes - --]],
   read = function(text) ssh_args.parse(text) end,
+}
+
+add {
+  name = "lines of scp", kinds = {}, size = 1000,
+  text = mutator.one_of { "C0644 5 name", "D0755 0 a b", "E", "T1000000000 0 1000000000 0" },
+  pieces = { "C", "D", "E", "T", "0644", "9", " ", "/", "..", "\0", "-1", "99999999999999999999", "\255", "name" },
+  read = function(text)
+    local said = scp_wire.parse(text)
+    if not said then return end
+    assert(not said.name or scp_wire.is_name(said.name))
+    assert(not said.size or said.size >= 0 and said.size <= 2 ^ 53)
+  end,
 }
 
 return M

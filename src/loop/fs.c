@@ -368,5 +368,6 @@ static const luaL_Reg fs_functions[] = {
 void sl_fs_open(lua_State *L) {
   sl_file_open(L);
   luaL_setfuncs(L, fs_functions, 0);
+  sl_fs_list_open(L);
   sl_fs_sync_open(L);
 }

@@ -29,6 +29,7 @@ void sl_fs_set_integer(lua_State *L, const char *field, uint64_t v);
 void sl_file_push(lua_State *L, sl_loop *loop, int fd, const char *path);
 
 void sl_file_open(lua_State *L);    /* registers the class of file objects */
+void sl_fs_list_open(lua_State *L); /* adds fs_list */
 void sl_fs_sync_open(lua_State *L); /* adds the fs_*_sync verbs */
 
 #endif

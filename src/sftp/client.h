@@ -76,6 +76,7 @@ struct sl_sftp_client {
   sl_sftp_slot *slots;
   uint32_t slots_size, slots_used, free_slot, in_flight;
   uint16_t generation;
+  uint64_t answers; /* replies so far */
   sl_sftp_request own; /* limits */
   /* the packet that is coming in */
   unsigned char head[13];

@@ -100,6 +100,7 @@ static const char *read_handle(sl_sftp_reply *reply) {
 
 static void deliver(sl_sftp_client *c, sl_sftp_slot *s, const sl_sftp_reply *reply) {
   sl_sftp_request *r = sl_sftp_free_slot(c, s);
+  c->answers++;
   if (r)
     r->done(r, reply);
   else if (reply->type == SL_FXP_HANDLE)

@@ -172,6 +172,12 @@ static int l_in_flight(lua_State *L) {
   return 1;
 }
 
+/* sftp:answers() -> replies so far: while it grows, something goes on */
+static int l_answers(lua_State *L) {
+  sl_fs_push_integer(L, sl_sftp_check(L, 1)->client.answers);
+  return 1;
+}
+
 /* --- handles ---------------------------------------------------------------------------------- */
 
 sl_sftp_handle *sl_sftp_handle_new(sl_sftp *s, sl_span bytes) {
@@ -213,7 +219,8 @@ static int l_handle_gc(lua_State *L) {
 
 static const luaL_Reg sftp_methods[] = {{"close", l_close},         {"why", l_why},
                                         {"offers", l_offers},       {"limits", l_limits},
-                                        {"in_flight", l_in_flight}, {NULL, NULL}};
+                                        {"in_flight", l_in_flight}, {"answers", l_answers},
+                                        {NULL, NULL}};
 static const luaL_Reg sftp_meta[] = {{"__gc", l_close}, {NULL, NULL}};
 static const luaL_Reg handle_meta[] = {{"__gc", l_handle_gc}, {NULL, NULL}};
 static const luaL_Reg sftp_functions[] = {{"sftp", l_sftp}, {NULL, NULL}};
@@ -228,6 +235,8 @@ static void add_methods(lua_State *L, const char *class, const luaL_Reg *verbs) 
 void sl_sftp_open(lua_State *L) {
   sl_class(L, SL_SFTP_CLASS, sftp_methods, sftp_meta);
   add_methods(L, SL_SFTP_CLASS, sl_sftp_path_verbs());
+  add_methods(L, SL_SFTP_CLASS, sl_sftp_get_files_verbs());
+  add_methods(L, SL_SFTP_CLASS, sl_sftp_put_files_verbs());
   sl_class(L, SL_SFTP_HANDLE_CLASS, sl_sftp_handle_verbs(), handle_meta);
   add_methods(L, SL_SFTP_HANDLE_CLASS, sl_sftp_data_verbs());
   add_methods(L, SL_SFTP_HANDLE_CLASS, sl_sftp_get_verbs());

@@ -50,6 +50,8 @@ const luaL_Reg *sl_sftp_handle_verbs(void);
 const luaL_Reg *sl_sftp_data_verbs(void);
 const luaL_Reg *sl_sftp_get_verbs(void);
 const luaL_Reg *sl_sftp_put_verbs(void);
+const luaL_Reg *sl_sftp_get_files_verbs(void);
+const luaL_Reg *sl_sftp_put_files_verbs(void);
 
 void sl_sftp_open(lua_State *L); /* adds `sftp` to the table on top of the stack */
 

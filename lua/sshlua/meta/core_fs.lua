@@ -102,6 +102,12 @@ function core.fs_rmdir(path, done) end
 ---@return sshlua.core.Op
 function core.fs_readdir(path, done) end
 
+--- The entries of a directory without "." and "..", at most 1,000,000 (more: kind limit), with what fs_lstat says.
+---@param path string
+---@param done fun(err: sshlua.CoreError?, entries: (sshlua.core.Stat|{ name: string })[])
+---@return sshlua.core.Op
+function core.fs_list(path, done) end
+
 --- Makes a directory of mode 0700 with a new name.
 ---@param template string ends in XXXXXX
 ---@param done fun(err: sshlua.CoreError?, path: string)

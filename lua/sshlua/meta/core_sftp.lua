@@ -30,6 +30,25 @@ function Sftp:limits() end
 ---@return integer requests under way, given-up ones included
 function Sftp:in_flight() end
 
+---@return integer replies so far: while it grows, something goes on
+function Sftp:answers() end
+
+--- Many small local files to the host. `list`: for each local path, a new remote path beside the target, the target,
+--- size, 0, mode (-1: none), mtime (-1: none). A file that could not be done is as it was.
+---@param list (string|integer)[]
+---@param follow boolean links may stand at the ends of local paths
+---@param done fun(err: sshlua.CoreError?, flags: string, bytes: integer) "1" for each file that is done, else "0"
+---@return sshlua.core.Op
+function Sftp:put_files(list, follow, done) end
+
+--- Many small remote files to this machine. `list`: for each remote path, a new local path beside the target, the
+--- target, size, mode to make it with, mode to give it (-1: none), mtime (-1: none).
+---@param list (string|integer)[]
+---@param follow boolean no meaning
+---@param done fun(err: sshlua.CoreError?, flags: string, bytes: integer)
+---@return sshlua.core.Op
+function Sftp:get_files(list, follow, done) end
+
 ---@class sshlua.core.SftpAttributes uid and gid, atime and mtime go together
 ---@field size? integer
 ---@field mode? integer
