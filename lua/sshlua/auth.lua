@@ -152,7 +152,10 @@ end
 
 --- password and keyboard-interactive --------------------------------------------------------------------------------
 
-local function can_ask(self) return not self.target.opts.batch and (core.isatty(2) or secret.has_program()) end
+local function can_ask(self)
+  return not self.target.opts.batch
+    and (core.isatty(2) or self.target.opts.person or secret.has_program())
+end
 
 local function ask_terminal(text, echo)
   if not echo then return secret.ask(text, "password") end

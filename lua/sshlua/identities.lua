@@ -62,7 +62,7 @@ local function unlock(text, label, opts, refusal)
   for try = 1, 3 do
     local passphrase = opts.passphrase
     if type(passphrase) == "function" then passphrase = passphrase(label, try) end
-    local may_ask = not opts.batch and (core.isatty(2) or secret.has_program())
+    local may_ask = not opts.batch and (core.isatty(2) or opts.person or secret.has_program())
     if passphrase == nil and may_ask then passphrase = ask_passphrase(label) end
     if not passphrase then break end
     local ok, key = pcall(task.await, core.key_parse, text, passphrase)

@@ -11,6 +11,7 @@ local modules = {
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },
+  { "ssh", "sshlua.cli.ssh" },
 }
 
 --- The module's name when there is such a command.

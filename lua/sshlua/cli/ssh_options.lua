@@ -153,11 +153,13 @@ local with_argument = "b c e i l m o p B D E F I J L O P Q R S W w"
 ---@field steps fun(state: table)[] in order
 ---@field command? string
 ---@field help? boolean
+---@field letters table<string, string|boolean> those that were given, with their last argument
 
 local function one_option(o, letter, argument)
   local act = letters[letter]
   if letter == "F" then o.file = argument end
-  if letter == "Q" or letter == "O" then usage("-%s is not part of this command", letter) end
+  if not o.all and (letter == "Q" or letter == "O") then usage("-%s is not part of this command", letter) end
+  o.letters[letter] = argument or true
   o.steps[#o.steps + 1] = function(state) act(state, argument) end
 end
 
@@ -212,9 +214,10 @@ end
 
 --- ssh's arguments: options, [user@]host or a ssh:// URI, options, a command.
 ---@param argv string[]
+---@param all? boolean -Q and -O, too: the caller sees to them
 ---@return sshlua.cli.SshArguments
-function M.parse(argv)
-  local o = { steps = {} }
+function M.parse(argv, all)
+  local o = { steps = {}, letters = {}, all = all }
   local i, ended = take_options(o, argv, 1)
   if argv[i] then
     take_host(o, argv[i])
