@@ -17,7 +17,7 @@ local Session = {}
 ---@field macs? string both directions
 ---@field compression? string "none", or "zlib@openssh.com,none"
 ---@field sign? string signature algorithms for user keys
----@field trace? boolean libssh2's trace on standard error, without packets
+---@field trace? boolean|string libssh2's trace on standard error or in a file, without packets
 ---@field via? string of a channel: the name of the host it leads through, for messages
 
 --- Takes what carries the bytes, which is closed for Lua from then on: a socket, two pipes (to read from, to write to),
