@@ -25,6 +25,14 @@ local function first(state, name, value)
   if state.values[name] == nil then set(state, name, value) end
 end
 
+--- A name that a shell could take for something else (a ProxyCommand has it as %r) is none, as in ssh.
+local function check_user(name)
+  if name:find("^%-") or name:find("[%c'`\";&<>|(){}$]") or name:find("%s%-") or name:find("\\$") then
+    usage("not a user name: '%s'", core.clean(name))
+  end
+  return name
+end
+
 local function add_forward(state, name, text, how)
   local f = forwards.parse(text, how == "dynamic", how == "remote")
     or (how == "remote" and forwards.parse(text, true, true))
@@ -113,7 +121,7 @@ local letters = {
   M = function(state) set(state, "controlmaster", state.values.controlmaster == "true" and "ask" or "true") end,
   S = assign("controlpath", "ARG"), b = assign("bindaddress", "ARG"), B = assign("bindinterface", "ARG"),
   c = algorithm_list("c", "cipher", "ciphers"), m = algorithm_list("m", "mac", "macs"),
-  l = function(state, text) first(state, "user", text) end,
+  l = function(state, text) first(state, "user", check_user(text)) end,
   p = function(state, text)
     if state.values.port then return end
     local port = numbers.port(text)
@@ -207,7 +215,7 @@ local function take_host(o, text)
   if host == "" or host:sub(1, 1) == "-" then usage("not a host name: '%s'", host) end
   o.host = host
   o.steps[#o.steps + 1] = function(state)
-    if user then first(state, "user", user) end
+    if user then first(state, "user", check_user(user)) end
     if port then first(state, "port", port) end
   end
 end

@@ -20,6 +20,7 @@ local function ignore() end
 ---@field words sshlua.client.Words
 ---@field host string
 ---@field background? fun() lets go of the terminal
+---@field socket? userdata where keys come from; nil: standard input is a file
 ---@field quit fun() ends the connection at once
 local Person = {}
 local person_mt = { __index = Person }
@@ -38,10 +39,8 @@ function M.new(fields)
   return setmetatable(fields, person_mt)
 end
 
---- Takes the terminal, raw, when standard input is one; else `stream` (nil: a file) is where the keys come from.
-function Person:take(stream)
-  self.socket = stream
-  if not core.isatty(0) then return end
+--- The terminal on standard input is ours, raw.
+function Person:take_terminal()
   local tty, err = core.tty_raw(0)
   if not tty then error(err, 0) end
   self.socket, self.raw, self.words.raw = tty, true, true

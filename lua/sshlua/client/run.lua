@@ -63,7 +63,6 @@ end
 
 --- Input of a command that has a terminal: keys, among them the escape key.
 local function keys(r, ch)
-  local source = streams.take(r.program, 0)
   local self = person.new({
     ch = ch, plan = r.plan, words = r.words, host = r.host,
     quit = function()
@@ -73,7 +72,7 @@ local function keys(r, ch)
     background = function() go_to_background(r) end,
   })
   r.person = self
-  self:take(type(source) ~= "number" and source or nil)
+  if core.isatty(0) then self:take_terminal() else self.socket = r.program.take_stream(0) end
   self:talk()
 end
 
