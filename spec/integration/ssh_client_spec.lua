@@ -147,32 +147,34 @@ print([bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (0, 1, 2)]
 
   it("is what rsync, git, tar, sftp and scp run", run.body(function()
     local dir, path = fleet().dir, client.config(fleet())
-    local wrapper = file("ssh-wrapper", ('#!/bin/sh\nexec %s ssh -F %s "$@"\n'):format(client.path(), path))
+    local far = dir .. "/far"
+    local command = ("%s ssh -F %s"):format(client.path(), path)
+    local wrapper = file("ssh-wrapper", ('#!/bin/sh\nexec %s "$@"\n'):format(command))
     processes.must_run { "chmod", "700", wrapper }
-    local home = processes.must_run({ wrapper, "web1", "pwd" }):gsub("\n", "")
-    processes.must_run { "mkdir", "-p", dir .. "/tree/deep" }
+    processes.must_run { "mkdir", "-p", dir .. "/tree/deep", far }
     file("tree/a", client.noise(700001))
     file("tree/deep/b c", "small\n")
     local function same(what) processes.must_run { "diff", "-r", dir .. "/tree", what } end
-    processes.must_run { "rsync", "-a", "-e", ("%s ssh -F %s"):format(client.path(), path), dir .. "/tree/", "web1:r/" }
-    same(home .. "/r")
-    processes.must_run { "rsync", "-a", "-e", ("%s ssh -F %s"):format(client.path(), path), "web1:r/", dir .. "/back" }
+    processes.must_run { "rsync", "-a", "-e", command, dir .. "/tree/", ("web1:%s/r/"):format(far) }
+    same(far .. "/r")
+    processes.must_run { "rsync", "-a", "-e", command, ("web1:%s/r/"):format(far), dir .. "/back" }
     same(dir .. "/back")
-    processes.must_run { "sh", "-c", ("tar -C %s -c . | (%s web1 'mkdir t; tar -C t -x')"):format(dir .. "/tree", wrapper) }
-    same(home .. "/t")
-    processes.must_run { "scp", "-q", "-r", "-S", wrapper, dir .. "/tree", "web1:s" }
-    same(home .. "/s")
-    file("batch", ("get -R r %s/f\n"):format(dir))
+    processes.must_run { "sh", "-c", ("tar -C %s/tree -c . | (%s web1 'mkdir %s/t; tar -C %s/t -x')"):format(dir, wrapper, far,
+      far) }
+    same(far .. "/t")
+    processes.must_run { "scp", "-q", "-r", "-S", wrapper, dir .. "/tree", ("web1:%s/s"):format(far) }
+    same(far .. "/s")
+    file("batch", ("get -R %s/r %s/f\n"):format(far, dir))
     processes.must_run { "sftp", "-q", "-b", dir .. "/batch", "-S", wrapper, "web1" }
     same(dir .. "/f")
     processes.must_run { "sh", "-ec", ([[
-      export GIT_CONFIG_NOSYSTEM=1 HOME=%s GIT_SSH_COMMAND="%s ssh -F %s" GIT_SSH_VARIANT=ssh
+      export GIT_CONFIG_NOSYSTEM=1 HOME=%s GIT_SSH_COMMAND="%s" GIT_SSH_VARIANT=ssh
       cd "$HOME"
       git config --global user.email a@example.com; git config --global user.name a
       git -c init.defaultBranch=main init -q --bare %s/bare.git
-      git clone -q web1:bare.git work 2>/dev/null
+      git clone -q web1:%s/bare.git work 2>/dev/null
       cp -r tree work/; cd work; git add .; git commit -qm one; git push -q origin HEAD:main
-      cd ..; git clone -q -b main web1:bare.git again; git -C again fsck; diff -r tree again/tree]])
-      :format(dir, client.path(), path, home) }
+      cd ..; git clone -q -b main web1:%s/bare.git again; git -C again fsck; diff -r tree again/tree]])
+      :format(dir, command, far, far, far) }
   end, 60))
 end)
