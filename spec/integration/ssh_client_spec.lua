@@ -124,6 +124,8 @@ print([bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (0, 1, 2)]
     assert.equal(0, r.code)
     assert.is_nil(servers.read_file(mark))
     run.eventually(function() return servers.read_file(mark) == "done\n" end)
+    r = ssh({ "web1", "true" }, { config = "ForkAfterAuthentication yes\n", shell = [["$0" "$@" >/dev/null 2>&1]] })
+    assert.equal(0, r.code)
     r = ssh { "-v", "-E", log, "web1", "true" }
     assert.same({ "", 0 }, { r.err, r.code })
     assert.truthy(servers.read_file(log):find "auth.ok")

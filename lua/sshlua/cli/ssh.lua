@@ -26,9 +26,10 @@ local function usage(fmt, ...) errors.raise({ kind = "usage", message = fmt:form
 
 --- Letters of ssh(1) that are not acted on, and why.
 local refused = {
-  L = "forwarding of ports", R = "forwarding of ports", D = "SOCKS", A = "forwarding of the agent", X = "forwarding of X11",
-  Y = "forwarding of X11", w = "forwarding of tun devices", O = "control of a shared connection",
-  M = "sharing of a connection", K = "GSSAPI", y = "syslog", I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
+  L = "forwarding of ports", R = "forwarding of ports", D = "SOCKS", A = "forwarding of the agent",
+  X = "forwarding of X11", Y = "forwarding of X11", w = "forwarding of tun devices",
+  O = "control of a shared connection", M = "sharing of a connection", K = "GSSAPI", y = "syslog",
+  I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
 }
 
 local function refuse(o)
@@ -38,11 +39,12 @@ local function refuse(o)
 end
 
 --- What is answered without a connection; nil: nothing was.
-local function answer(o, args, program)
+local function answer(o, args)
   if o.help then
     io.stdout:write(M.help)
   elseif o.letters.V then
-    io.stderr:write(("sshlua_%s, libssh2 %s, %s\n"):format(core.about().version, core.about().libssh2, core.about().openssl))
+    local about = core.about()
+    io.stderr:write(("sshlua_%s, libssh2 %s, %s\n"):format(about.version, about.libssh2, about.openssl))
   elseif o.letters.Q then
     io.stdout:write(lazy.load("sshlua.client.query").text(o.letters.Q))
   elseif o.letters.G then
@@ -101,7 +103,7 @@ end
 
 local function run(args, program, w)
   local o = ssh_options.parse(args, true)
-  local code = answer(o, args, program)
+  local code = answer(o, args)
   if code then return code end
   w.file = log_file(o)
   refuse(o)

@@ -89,7 +89,9 @@ commands["B"] = function(self)
   pcall(self.ch.notice, self.ch, "break", BREAK_MS, ignore)
 end
 
-commands["R"] = function(self) self:show("R: not supported; the server may begin a key exchange, this client cannot") end
+commands["R"] = function(self)
+  self:show("R: not supported; the server may begin a key exchange, this client cannot")
+end
 
 commands["C"] = function(self)
   if self.plan.escape_commands then return self:show("C: forwardings are not part of this version") end

@@ -36,9 +36,9 @@ local plain = only(kinds.key.ours, function(name) return not name:find("^rsa%-sh
 
 local lists = {
   cipher = kinds.cipher.ours, ["cipher-auth"] = only(kinds.cipher.ours, authenticated), mac = kinds.mac.ours,
-  kex = kinds.kex.ours, key = both(plain, certificates(plain)), ["key-cert"] = certificates(plain), ["key-plain"] = plain,
-  ["key-sig"] = both(kinds.key.ours, certificates(kinds.key.ours)), sig = kinds.key.ours, ["protocol-version"] = { "2" },
-  compression = { "none", "zlib@openssh.com" },
+  kex = kinds.kex.ours, key = both(plain, certificates(plain)), ["key-cert"] = certificates(plain),
+  ["key-plain"] = plain, ["key-sig"] = both(kinds.key.ours, certificates(kinds.key.ours)), sig = kinds.key.ours,
+  ["protocol-version"] = { "2" }, compression = { "none", "zlib@openssh.com" },
 }
 
 local other_names = {
@@ -59,7 +59,8 @@ function M.text(what)
   end
   local list = lists[what] or lists[other_names[what:lower()]]
   if not list then
-    errors.raise({ kind = "usage", message = ("-Q: no list called '%s' (-Q help names them)"):format(errors.excerpt(what, 60)) })
+    local message = ("-Q: no list called '%s' (-Q help names them)"):format(errors.excerpt(what, 60))
+    errors.raise({ kind = "usage", message = message })
   end
   return table.concat(list, "\n") .. "\n"
 end

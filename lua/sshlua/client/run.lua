@@ -1,4 +1,4 @@
---- One session of `sshlua ssh` from the login to the exit status: the channel, its terminal, its streams. Which of them,
+--- One session of `sshlua ssh` from the login to the exit status: the channel, its terminal, its streams. Which ones,
 --- says the plan.
 
 local core = require("sshlua.core")
@@ -46,7 +46,11 @@ local function start(r, ch)
   process.send_environment(r.session, ch)
   if plan.pty then request_pty(r, ch) end
   local ok, err
-  if plan.what == "shell" then ok, err = pcall(await, ch.shell, ch) else ok, err = pcall(await, ch[plan.what], ch, plan.text) end
+  if plan.what == "shell" then
+    ok, err = pcall(await, ch.shell, ch)
+  else
+    ok, err = pcall(await, ch[plan.what], ch, plan.text)
+  end
   if ok then return end
   if errors.is(err, "channel") and err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" then
     err.message, err.hint = refusals[plan.what][1], refusals[plan.what][2]

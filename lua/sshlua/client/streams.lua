@@ -26,7 +26,9 @@ function M.out(ch, stream, to, words)
   local ok, err = pcall(await, ch.pass_out, ch, stream, to)
   if ok then return end
   if not errors.is(err, "io") then error(err, 0) end
-  if err.name ~= "EPIPE" then words:error(("cannot write to standard %s: %s"):format(stream == 0 and "output" or "error", err.message)) end
+  if err.name ~= "EPIPE" then
+    words:error(("cannot write to standard %s: %s"):format(stream == 0 and "output" or "error", err.message))
+  end
   abandoned(ch, stream)
 end
 

@@ -183,7 +183,7 @@ function Channel:read_any(done) end
 --- All that comes of a stream goes to a descriptor, in the speed of the slower one, and without Lua. Not together with
 --- read of the same stream.
 ---@param stream 0|1
----@param to sshlua.core.Socket|integer a socket, closed for Lua from now on and really at the end; an open file; -1: nobody
+---@param to sshlua.core.Socket|integer a socket (closed for Lua from now on, really at the end), a file; -1: nobody
 ---@param done fun(err: sshlua.CoreError?, bytes: number) at the stream's end; kind io (EPIPE: nobody reads it)
 ---@return sshlua.core.Op
 function Channel:pass_out(stream, to, done) end

@@ -38,11 +38,14 @@ local always = function(value) return value:lower() ~= "none" end
 
 --- The spec that proves that a keyword is applied, where it is not spec/integration/ssh_config_spec.lua.
 local unit = "spec/unit/ssh_config_spec.lua"
+local client = "spec/integration/ssh_client_spec.lua"
 local proofs = {
   addkeystoagent = "spec/integration/add_keys_spec.lua", localcommand = "spec/integration/local_command_spec.lua",
   permitlocalcommand = "spec/integration/local_command_spec.lua",
   checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
   visualhostkey = "spec/integration/trust_spec.lua",
+  sessiontype = client, stdinnull = client, forkafterauthentication = client, remotecommand = client,
+  escapechar = client,
   casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
   canonicaldomains = unit, canonicalizefallbacklocal = unit, canonicalizehostname = unit, canonicalizemaxdots = unit,
   canonicalizepermittedcnames = unit, ignoreunknown = unit, tag = unit, host = unit, match = unit, include = unit,
@@ -59,6 +62,8 @@ local proofs = {
 ---@field refuse? fun(value: any, has_agent: boolean): boolean unsupported: is it an error?
 ---@field new? boolean younger than OpenSSH 9.2: printed by -G only where it is set
 ---@field always? boolean set from sections for other hosts, too
+
+local CLIENT = "by sshlua ssh; scripts say what they run"
 
 --- title, kind, status, and more
 local rows = {
@@ -119,14 +124,13 @@ local rows = {
     why = "the two forms with a bound agent are as yes",
   },
   { "RequestTTY", "choice", "applied", default = "auto", choices = truth { force = "force", auto = "auto" },
-    why = "force: commands get a terminal; yes and auto are for shells, which there are none of yet",
+    why = "in scripts force: commands get a terminal",
   },
-  { "SessionType", "choice", "later", default = "default",
-    choices = { none = "none", subsystem = "subsystem", default = "default" },
-    why = "a script says what it runs; there are no shells yet",
+  { "SessionType", "choice", "applied", default = "default",
+    choices = { none = "none", subsystem = "subsystem", default = "default" }, why = CLIENT,
   },
-  { "StdinNull", "flag", "ignored", default = false, why = "a command has the input that the script gives it" },
-  { "ForkAfterAuthentication", "flag", "ignored", default = false, why = "scripts stay in the foreground" },
+  { "StdinNull", "flag", "applied", default = false, why = CLIENT },
+  { "ForkAfterAuthentication", "flag", "applied", default = false, why = CLIENT },
   { "StreamLocalBindUnlink", "flag", "later", default = false, why = "waits for forwarding" },
   { "StrictHostKeyChecking", "choice", "applied", default = "ask",
     choices = truth { no = "false", off = "false", ask = "ask", ["accept-new"] = "accept-new" },
@@ -146,7 +150,7 @@ local rows = {
   { "UpdateHostKeys", "choice", "ignored", choices = truth { ask = "ask" },
     why = "keys that a server announces later are not learnt",
   },
-  { "EnableEscapeCommandline", "flag", "later", default = false, why = "is for interactive shells" },
+  { "EnableEscapeCommandline", "flag", "later", default = false, why = "waits for forwarding" },
   { "WarnWeakCrypto", "flag", "ignored", new = true,
     why = "the algorithm of the key exchange is in the events (-v)",
   },
@@ -159,7 +163,7 @@ local rows = {
     why = "only where it is said; 15 otherwise",
   },
   { "RequiredRSASize", "integer", "applied", default = 1024 },
-  { "ObscureKeystrokeTiming", "keystrokes", "ignored", new = true, why = "is for interactive shells" },
+  { "ObscureKeystrokeTiming", "keystrokes", "ignored", new = true, why = "keys are sent when they are typed" },
   { "BindAddress", "text", "applied" },
   { "BindInterface", "text", "applied" },
   { "Ciphers", "algorithms", "applied", default = algorithms.kinds.cipher.default, list = "cipher" },
@@ -179,7 +183,7 @@ local rows = {
     list = "signature",
   },
   { "LocalCommand", "command", "applied", why = "once for each connection; it has 60 seconds and no input" },
-  { "RemoteCommand", "command", "later", why = "a script says what it runs; there are no shells yet" },
+  { "RemoteCommand", "command", "applied", why = CLIENT },
   { "LogLevel", "choice", "applied", default = "INFO", choices = levels,
     why = "VERBOSE and DEBUG as -v, DEBUG2 as -vv, DEBUG3 as -vvv, for this host",
   },
@@ -229,7 +233,7 @@ local rows = {
   { "ControlPersist", "persist", "ignored", default = "no",
     why = "one connection per host is shared inside the program; there is no control socket",
   },
-  { "EscapeChar", "escape", "later", default = 126, why = "is for interactive shells" },
+  { "EscapeChar", "escape", "applied", default = 126, why = CLIENT },
   { "IPQoS", "ipqos", "applied", default = { 16, 8 },
     why = "only where it is said; the second class, commands have no terminal",
   },
