@@ -1,4 +1,4 @@
---- What `sshlua ssh` does once it is logged in, by the rules of ssh(1): a command, a shell, a subsystem or nothing, with
+--- What `sshlua ssh` does once it is logged in, by the rules of ssh(1): a command, a shell, a subsystem, nothing; with
 --- a terminal or without, and which key escapes. Out of effective settings. Pure.
 
 local M = {}
