@@ -69,6 +69,7 @@ test|cmd:rsync|rsync|rsync|rsync|rsync
 test|cmd:git|git|git|git|git
 test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-
+test|cmd:busybox|busybox|busybox|-|-
 test|file:/usr/lib/python3/dist-packages/asyncssh/__init__.py|python3-asyncssh|python3-asyncssh|-|-
 END
 }

@@ -339,7 +339,7 @@ function M.prepare(hosts, opts)
   local key = plan.program .. " " .. plan.user
   for i = 1, prepared[key] and 0 or math.min(TRY_HOSTS, #hosts) do
     local h = hosts[i]
-    local one = { [plan.program] = opts[plan.program], check = false, timeout = opts.timeout, env = {} }
+    local one = { [plan.program] = opts[plan.program], check = false, safe = true, timeout = opts.timeout, env = {} }
     local ok, err = pcall(h.run, h, { "true" }, one)
     if ok then
       prepared[key] = true

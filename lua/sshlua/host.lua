@@ -1,5 +1,6 @@
 --- A host as playbooks hold it: connects on first use, keeps its connection for the script, runs verbs on it.
 
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local core = require("sshlua.core")
@@ -7,6 +8,7 @@ local errors = require("sshlua.errors")
 local options = require("sshlua.options")
 local pool = require("sshlua.pool")
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
 local task = require("sshlua.task")
 local lazy = require("sshlua.lazy")
 local transfer = lazy("sshlua.transfer")
@@ -47,7 +49,7 @@ function M.new(text, opts, level, below)
   }, host_mt)
 end
 
-local verb_options = options.merge(command.options, { safe = "boolean" })
+local verb_options = options.merge(command.options, { safe = "boolean", dry_run = "boolean" })
 
 --- The host with other defaults for its verbs, on the same connection: h:with{ cwd = "/srv" }.
 ---@param defaults sshlua.CommandOptions
@@ -95,13 +97,29 @@ local function run_on_session(self, cmd, opts)
   return result
 end
 
---- Runs a command; raises when it fails unless check = false. See Session.exec.
+--- Does the verb only say what it would do? Its own option wins, then the host's default, then the whole run's setting.
+local function is_dry(self, opts)
+  local value = opts.dry_run
+  if value == nil then value = self.defaults.dry_run end
+  if value == nil then value = settings.dry_run end
+  return value == true
+end
+
+--- What a command that may change something gives in a dry run.
+local function skipped(self, cmd)
+  return Result.own({ host = self.name, port = self.port, cmd = cmd, code = 0, skipped = true, dry_run = true })
+end
+
+--- Runs a command; raises when it fails unless check = false. See Session.exec. In a dry run only what is said to be
+--- safe is run.
 ---@param cmd string|(string|number)[]
 ---@param opts? sshlua.CommandOptions
 ---@return sshlua.Result
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
   local text = command.check(cmd, opts, 2)
+  if not opts.safe and is_dry(self, opts) then return skipped(self, cmd) end
+  opts.dry_run = nil
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
 end
 
@@ -111,7 +129,7 @@ end
 ---@return string
 function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
-  opts.check = true
+  opts.check, opts.dry_run = true, nil
   local text = command.check(cmd, opts, 2)
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts):text()
 end
@@ -166,6 +184,7 @@ end
 local function copy(self, op, from, to, opts, level)
   local d = self.defaults
   local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
+  kept.dry_run = is_dry(self, {}) or nil
   opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
   return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
@@ -198,10 +217,16 @@ function Host:sync(from, to, opts) return (copy(self, "sync", from, to, opts, 2)
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
 function Host:close() connect.close_shared(self.target) end
 
+--- What a host has to be like, and what is known of it: sshlua.state, loaded when one of them is used.
+for _, verb in ipairs({
+  "file", "dir", "link", "line", "service", "package", "account", "facts", "reboot", "wait_up", "hostkeys",
+}) do
+  Host[verb] = function(self, ...) return (lazy.load("sshlua.state").call(self, verb, 2, ...)) end
+end
+
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "forward", "socks", "reverse", "template", "save", "link", "file", "dir", "line", "service",
-  "package", "facts", "reboot", "wait_up", "hostkeys",
+  "forward", "socks", "reverse", "template", "save",
 }) do
   Host[verb] = function()
     errors.usage(2, "host:%s is not part of this version", verb)

@@ -200,6 +200,22 @@ function Fleet:tail(path, opts)
   return tail.loop(tail.new(self, path, opts, 2))
 end
 
+local fleet_options = { parallel = "count", check = "boolean" }
+
+--- State verbs: options parallel and check are the fleet's, the rest is as for one host; see sshlua.state.
+for _, verb in ipairs({
+  "file", "dir", "link", "line", "service", "package", "account", "facts", "reboot", "wait_up", "hostkeys",
+}) do
+  Fleet[verb] = function(self, ...)
+    local args, own, rest = lazy.load("sshlua.state").for_fleet(verb, fleet_options, 2, ...)
+    local refusal = elevate.prepare(self, rest)
+    return (fan_out(self, own, verb, function(h)
+      if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+      return (h[verb](h, (table.unpack or unpack)(args, 1, args.n))) -- luacheck: ignore 143
+    end))
+  end
+end
+
 --- Closes every connection.
 function Fleet:close()
   for _, h in ipairs(self) do h:close() end

@@ -8,6 +8,9 @@ local M = {
   hosts = {},
   --- Nothing else counts: neither SSHLUA_* nor config.lua. The demo fleet's.
   only_mine = false,
+  --- Verbs only say what they would do, unless an option of theirs or of their host says otherwise; nil: they do it.
+  ---@type boolean?
+  dry_run = nil,
 }
 
 return M
