@@ -91,6 +91,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_proc_open(L);
   sl_tty_open(L);
   sl_ttyraw_open(L);
+  sl_ttymodes_open(L);
   sl_fs_open(L);
   sl_signal_open(L);
   sl_channel_open(L);

@@ -64,6 +64,9 @@ test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
 test|cmd:nodeset|clustershell|clustershell|-|-
 test|cmd:pdsh|pdsh|pdsh|-|pdsh
 test|cmd:tmux|tmux|tmux|tmux|tmux
+test|cmd:vi,vim|vim-tiny|vim-minimal|-|-
+test|cmd:rsync|rsync|rsync|rsync|rsync
+test|cmd:git|git|git|git|git
 test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-
 test|cmd:busybox|busybox|busybox|-|-

@@ -114,7 +114,7 @@ local function is_accepted(opts, key_type)
   return false
 end
 
---- What of an identity may be offered: its certificate, itself.
+--- What of an identity may be offered: its certificates, itself.
 local function blobs_of(self, id)
   local opts, out = self.target.opts, {}
   local short = rsa_size.problem(id.blob, opts)
@@ -123,7 +123,9 @@ local function blobs_of(self, id)
     return out
   end
   local refused
-  for _, blob in ipairs(id.certificate and { id.certificate, id.blob } or { id.blob }) do
+  local blobs = { id.blob }
+  for i, certificate in ipairs(id.certificates or {}) do table.insert(blobs, i, certificate) end
+  for _, blob in ipairs(blobs) do
     local key_type = core.key_type(blob) or blob:match("^....(.-)%z") or ""
     if is_accepted(opts, key_type) then out[#out + 1] = blob else refused = key_type end
   end
@@ -152,7 +154,10 @@ end
 
 --- password and keyboard-interactive --------------------------------------------------------------------------------
 
-local function can_ask(self) return not self.target.opts.batch and (core.isatty(2) or secret.has_program()) end
+local function can_ask(self)
+  return not self.target.opts.batch
+    and (core.isatty(2) or self.target.opts.person or secret.has_program())
+end
 
 local function ask_terminal(text, echo)
   if not echo then return secret.ask(text, "password") end

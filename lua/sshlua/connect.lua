@@ -88,7 +88,7 @@ local function algorithms(target)
     host_key = hostkeys.algorithms(target),
     compression = o.compression and "zlib@openssh.com,none" or "none",
     sign = rsa_signatures(o),
-    trace = log.level_of(target.name) >= 3 or nil,
+    trace = log.level_of(target.name) >= 3 and (log.path or true) or nil,
   }
 end
 

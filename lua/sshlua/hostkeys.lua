@@ -197,7 +197,7 @@ end
 
 local function is_interactive(opts)
   local strict = strict_of(opts)
-  return strict == "ask" or (strict == nil and core.isatty(2) and not opts.batch)
+  return strict == "ask" or (strict == nil and (core.isatty(2) or opts.person) and not opts.batch)
 end
 
 local function question(target, key, note)
@@ -333,7 +333,7 @@ local function show_art(target, key)
   if not opts.visual_host_key then return end
   local art = show.randomart(key.blob, opts.fingerprint_hash)
   local text = ("Host key fingerprint is %s\n%s"):format(key.fingerprint, art)
-  if core.isatty(2) and not opts.batch then
+  if (core.isatty(2) or opts.person) and not opts.batch then
     io.stderr:write(text, "\n")
   else
     log.emit(1, target.name, "hostkey.art", { text = text })

@@ -18,7 +18,7 @@ local default_files = { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" 
 ---@class sshlua.Identity
 ---@field label string for messages: a path, "agent: comment", "key from memory"
 ---@field blob string public key
----@field certificate? string
+---@field certificates? string[] in the order of their files
 ---@field key? fun(): userdata the parsed private key; may ask for a passphrase; nil: the agent signs
 ---@field ready? userdata the key, when signing with it is quick
 ---@field agent? string the agent's socket
@@ -62,7 +62,7 @@ local function unlock(text, label, opts, refusal)
   for try = 1, 3 do
     local passphrase = opts.passphrase
     if type(passphrase) == "function" then passphrase = passphrase(label, try) end
-    local may_ask = not opts.batch and (core.isatty(2) or secret.has_program())
+    local may_ask = not opts.batch and (core.isatty(2) or opts.person or secret.has_program())
     if passphrase == nil and may_ask then passphrase = ask_passphrase(label) end
     if not passphrase then break end
     local ok, key = pcall(task.await, core.key_parse, text, passphrase)
@@ -122,20 +122,21 @@ local function from_text(text, label, path, opts)
   return { label = label, key = load, blob = public_half(path, text, load) }
 end
 
---- The first certificate that is made for the key. `strict`: there must be one.
-local function with_certificate(identity, paths, strict)
+--- The certificates that are made for the key. `strict`: there must be one.
+local function with_certificates(identity, paths, strict)
   local failure
+  local found = {}
   for _, path in ipairs(paths) do
     local text, message = read_file(path)
     local blob, err
     if text then blob, err = core.certificate_parse(text, identity.blob) end
     if blob then
-      identity.certificate = blob
-      return identity
+      found[#found + 1] = blob
+    else
+      failure = failure or (text and key_error(path, err) or errors.new({ kind = "auth", message = message }))
     end
-    failure = failure or (text and key_error(path, err) or errors.new({ kind = "auth", message = message }))
   end
-  if strict then error(failure, 0) end
+  if found[1] then identity.certificates = found elseif strict then error(failure, 0) end
   return identity
 end
 
@@ -192,7 +193,7 @@ local function load_file(path, opts, explicit)
       self = from_text(text, path, path, opts)
       self.path = path
     end
-    return with_certificate(self, certificates, strict)
+    return with_certificates(self, certificates, strict)
   end)
   files[path] = { stamp = stamp, identity = identity }
   return identity()
@@ -215,6 +216,14 @@ local function agent_keys(path)
       label = "agent: " .. (id.comment ~= "" and id.comment or id.type), blob = id.blob, agent = path,
     }
   end
+  return out
+end
+
+--- Those with certificates come first, as in ssh: who names a certificate means it.
+local function certified_first(order)
+  local out, rest = {}, {}
+  for _, id in ipairs(order) do table.insert(id.certificates and out or rest, id) end
+  for _, id in ipairs(rest) do out[#out + 1] = id end
   return out
 end
 
@@ -258,9 +267,9 @@ function M.collect(opts, note)
   for _, id in ipairs(from_agent) do
     in_agent[id.blob] = true
     if configured[id.blob] then
-      id.certificate = configured[id.blob].certificate
+      id.certificates = configured[id.blob].certificates
     elseif opts.certificate ~= nil then
-      with_certificate(id, certificates_of(opts, ""), false)
+      with_certificates(id, certificates_of(opts, ""), false)
     end
     if configured[id.blob] then
       order[#order + 1] = id
@@ -283,7 +292,7 @@ function M.collect(opts, note)
     end
   end
   if not named then add_files() end
-  return order
+  return opts.certificate ~= nil and certified_first(order) or order
 end
 
 return M

@@ -4,7 +4,11 @@
 local clean = require("sshlua.core").clean
 local core = require("sshlua.core")
 
-local M = { level = 0 }
+local M = {
+  level = 0,
+  ---@type string|nil the file of set_file
+  path = nil,
+}
 
 ---@class sshlua.LogEvent and more fields, by what happened
 ---@field at number seconds since the library was loaded
@@ -41,7 +45,7 @@ function M.set_file(path)
   if not f then return nil, message end
   core.fs_chmod_sync(path, 384) -- 0600
   f:setvbuf("line")
-  file = f
+  file, M.path = f, path
   return true
 end
 

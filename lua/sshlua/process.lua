@@ -50,6 +50,8 @@ local function send_environment(session, ch, own)
   end
 end
 
+M.send_environment = send_environment
+
 local function request_pty(ch, pty)
   if not pty then return end
   local p = type(pty) == "table" and pty or {}

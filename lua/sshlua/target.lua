@@ -209,9 +209,10 @@ local function by_config(target)
   if not file and not target.opts.ssh_options and not said.steps then return {}, said end
   local config = resolver.resolve(target.name, {
     file = type(file) == "string" and file or (not file and "none") or nil, options = target.opts.ssh_options,
-    user = said.user, port = said.port, hostname = said.hostname, steps = said.steps, -- of ssh's command line
+    user = said.user, port = said.port, hostname = said.hostname,
+    steps = said.steps, command = said.command, strict_command = said.steps ~= nil, -- of ssh's command line
   })
-  return lazy.load("sshlua.ssh_config.apply").options(config), config.values
+  return lazy.load("sshlua.ssh_config.apply").options(config), config.values, config
 end
 
 --- Reads ssh_config for a target, once: its user, port and host name are final after that. Runs as a task.
@@ -219,7 +220,7 @@ end
 ---@return table target
 function M.prepare(target)
   if target.prepared then return target end
-  local ok, found, values = pcall(by_config, target)
+  local ok, found, values, config = pcall(by_config, target)
   if not ok then error(errors.wrap(found, { host = target.name, phase = "resolve" }), 0) end
   if target.prepared then return target end -- another task was faster
   local all = options.merge(found, target.opts)
@@ -231,6 +232,7 @@ function M.prepare(target)
   log.set_host_level(target.name, all.verbosity)
   add_suffix(target)
   target.opts, target.prepared = all, true
+  target.config = target.said.steps and config -- a client of one host goes by what scripts have no use for
   return target
 end
 

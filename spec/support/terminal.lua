@@ -52,6 +52,12 @@ function Terminal:enter(text)
   self:type(text)
   self:key "Enter"
 end
+-- A file's text, as if pasted.
+function Terminal:paste(path)
+  shell(("%sload-buffer %s"):format(self.tmux, quoted(path)))
+  shell(self.tmux .. "paste-buffer -d -r")
+end
+
 function Terminal:resize(cols, rows) shell(("%sresize-window -x %d -y %d"):format(self.tmux, cols, rows)) end
 
 return M

@@ -108,12 +108,12 @@ static const sl_op_kind write_kind = {
     .name = "socket.write", .cancel = write_cancel, .clean = io_clean};
 
 static ssize_t fd_read(const sl_socket *s, void *buf, size_t len) {
-  return s->kind == SL_SOCKET_PIPE ? read(s->watch->fd, buf, len) : recv(s->watch->fd, buf, len, 0);
+  return s->kind == SL_SOCKET_PIPE ? read(s->watch->fd, buf, len) : recv(s->watch->fd, buf, len, MSG_DONTWAIT);
 }
 
 static ssize_t fd_write(const sl_socket *s, const void *buf, size_t len) {
   return s->kind == SL_SOCKET_PIPE ? write(s->watch->fd, buf, len)
-                                   : send(s->watch->fd, buf, len, MSG_NOSIGNAL);
+                                   : send(s->watch->fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
@@ -211,9 +211,16 @@ void sl_socket_push(lua_State *L, int fd, int kind) {
   luaL_error(L, "cannot watch a descriptor");
 }
 
-sl_watch *sl_socket_take(lua_State *L, int idx) {
+static sl_socket *check_idle(lua_State *L, int idx) {
   sl_socket *s = sl_box_check(L, idx, SOCKET_CLASS);
   if (s->reads.head || s->writes.head || sl_buf_len(&s->unread)) luaL_argerror(L, idx, "the socket is in use");
+  return s;
+}
+
+void sl_socket_check_idle(lua_State *L, int idx) { (void)check_idle(L, idx); }
+
+sl_watch *sl_socket_take(lua_State *L, int idx) {
+  sl_socket *s = check_idle(L, idx);
   sl_watch *w = s->watch;
   s->watch = NULL;
   sl_watch_want(w, 0);

@@ -15,5 +15,6 @@ void sl_socket_push_watch(lua_State *L, sl_watch *watch, int kind);
 /* Takes the watch out of the socket at idx, which is closed for Lua from then on. Raises when it is closed
    or has operations in flight. */
 sl_watch *sl_socket_take(lua_State *L, int idx);
+void sl_socket_check_idle(lua_State *L, int idx); /* raises as sl_socket_take would */
 
 #endif

@@ -7,7 +7,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-static const int guarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+static const int guarded[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
+                              SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT};
 enum { GUARDED = sizeof guarded / sizeof *guarded };
 
 static struct {

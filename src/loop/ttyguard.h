@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <uv.h>
 
-/* Takes the guard, changes the terminal fd, catches SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGTSTP.
+/* Takes the guard, changes the terminal fd, catches SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP and
+   what a crash is.
    0, or a negative code: UV_EBUSY when the guard is taken (by another Lua state of this process).
    A fatal signal puts the terminal back, ends the guard's catching of it, wakes `caught` and is
    raised again; SIGTSTP stops the process with the terminal put back, and `prompt` is shown again

@@ -1,10 +1,11 @@
-/* tty_raw() -> socket, or nil, error: the controlling terminal for a person who talks to another
-   host: every byte as it is typed. tty_restore() gives it back; so do fatal signals, exit() and the
+/* tty_raw([fd]) -> socket, or nil, error: the controlling terminal (or the one that fd is) for a person who talks to
+   another host: every byte as it is typed. tty_restore() gives it back; so do fatal signals, exit() and the
    end of the module (ttyguard). Knows the terminal; must not know who talks to whom. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "loop/op.h"
@@ -51,21 +52,28 @@ static int push_failure(lua_State *L, int code) {
 }
 
 /* The settings have a descriptor of their own: the socket may be closed first. */
-static int terminal_take(void) {
-  int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+static int terminal_take(const char *path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -errno;
   int rc = sl_ttyguard_raw(fd);
   if (rc != 0) close(fd);
   return rc;
 }
 
+/* Where a terminal can be opened once more: by its own name if it has one here. */
+static void terminal_path(int fd, char *path, size_t size) {
+  if (fd < 0 || ttyname_r(fd, path, size) != 0 || access(path, R_OK | W_OK) != 0) snprintf(path, size, "/dev/tty");
+}
+
 static int l_tty_raw(lua_State *L) {
+  char path[128];
+  terminal_path((int)luaL_optinteger(L, 1, -1), path, sizeof path);
   sl_loop *loop = sl_loop_get(L);
   holder *h = holder_get(L);
-  int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return push_failure(L, -errno);
   sl_socket_push(L, fd, SL_SOCKET_PIPE); /* may raise: nothing is changed yet */
-  int rc = terminal_take();
+  int rc = terminal_take(path);
   if (rc != 0) return push_failure(L, rc); /* the socket goes to the collector */
   h->has_it = true;
   sl_own(loop, &h->owned, holder_shut);

@@ -11,6 +11,7 @@ void sl_socket_open(lua_State *L);
 void sl_proc_open(lua_State *L);
 void sl_tty_open(lua_State *L);
 void sl_ttyraw_open(lua_State *L);
+void sl_ttymodes_open(lua_State *L);
 void sl_fs_open(lua_State *L);
 void sl_signal_open(lua_State *L);
 

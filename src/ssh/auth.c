@@ -14,7 +14,7 @@
 #include "ssh/key_lua.h"
 #include "ssh/session.h"
 
-enum { BANNER_MAX = 65536, SECRET_MAX = 65536 };
+enum { BANNER_MAX = 262144, SECRET_MAX = 65536 };
 
 typedef struct auth_op {
   sl_eop eop;

@@ -346,5 +346,6 @@ void sl_channel_open(lua_State *L) {
   luaL_setfuncs(L, sl_channel_input_verbs(), 0);
   luaL_setfuncs(L, sl_channel_output_verbs(), 0);
   luaL_setfuncs(L, sl_channel_run_verbs(), 0);
+  luaL_setfuncs(L, sl_channel_pass_verbs(), 0);
   lua_pop(L, 2);
 }

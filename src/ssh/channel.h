@@ -72,6 +72,9 @@ void sl_channel_ended(sl_channel *ch);
 /* Asks for more of a stream: 0 at its end, "again" when there is nothing yet. */
 int sl_channel_fetch(sl_channel *ch, int stream);
 
+/* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
+bool sl_channel_gathers_more(const sl_channel *ch);
+
 /* The server has closed the channel: it takes no more input. */
 bool sl_channel_peer_closed(LIBSSH2_CHANNEL *raw);
 
@@ -82,6 +85,7 @@ int sl_exit_push(lua_State *L, const sl_exit *x); /* code|nil, signal, message, 
 const luaL_Reg *sl_channel_input_verbs(void);
 const luaL_Reg *sl_channel_output_verbs(void);
 const luaL_Reg *sl_channel_run_verbs(void);
+const luaL_Reg *sl_channel_pass_verbs(void);
 const luaL_Reg *sl_channel_direct_verbs(void); /* of the session's class */
 
 #endif

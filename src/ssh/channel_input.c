@@ -128,16 +128,15 @@ static int read_either(read_op *x, bool err_first) {
   return rc; /* at the end only when both are */
 }
 
-/* In a bulk stream a small delivery waits a moment for company; the end of the stream does not. */
-static bool wait_for_more(const read_op *x, const sl_channel *ch) {
-  return x->eop.engine->wire.life == SL_WIRE_OPEN && !ch->ended && sl_rest_is_on(x->eop.engine) &&
-         sl_buf_len(&ch->in[0]) < READ_BYTES && sl_buf_len(&ch->in[1]) < READ_BYTES;
+bool sl_channel_gathers_more(const sl_channel *ch) {
+  const sl_engine *e = ch->strand.engine;
+  return e->wire.life == SL_WIRE_OPEN && !ch->ended && sl_rest_is_on(e) && sl_buf_len(&ch->in[0]) < READ_BYTES && sl_buf_len(&ch->in[1]) < READ_BYTES;
 }
 
 static int read_step(sl_op *op) {
   read_op *x = (read_op *)op;
   sl_channel *ch = sl_channel_of(op);
-  if (wait_for_more(x, ch)) return sl_step_again();
+  if (sl_channel_gathers_more(ch)) return sl_step_again();
   ch->err_turn = x->any && !ch->err_turn;
   int rc = x->any ? read_either(x, ch->err_turn) : read_stream(x, x->stream);
   return rc < 0 ? rc : 0;

@@ -11,7 +11,7 @@
 #include "transport.h"
 #endif
 
-enum { ENV_NAME_MAX = 1024 };
+enum { ENV_NAME_MAX = 1024, NOTICE_TYPE_MAX = 64, NOTICE_DATA_MAX = 256, MODES_MAX = 256 };
 
 typedef struct request_op {
   sl_eop eop;
@@ -55,6 +55,25 @@ static int send_env_step(sl_op *op) {
 static int send_env_step(sl_op *op) { return setenv_step(op); }
 #endif
 
+/* A request of any type that nobody waits for: "break" (RFC 4335), "eow@openssh.com". */
+#ifdef SL_REQUEST_ALONE
+static int notice_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  unsigned char packet[1 + 4 + 4 + NOTICE_TYPE_MAX + 1], *p = packet;
+  *p++ = SSH_MSG_CHANNEL_REQUEST;
+  p = sl_put_u32(p, raw_of(x)->remote.id);
+  p = sl_put_string(p, x->text, x->text_len);
+  *p++ = 0;
+  return _libssh2_transport_send(x->eop.engine->raw, packet, (size_t)(p - packet), (const unsigned char *)x->value,
+                                 x->value_len);
+}
+#else
+static int notice_step(sl_op *op) {
+  sl_err_set(&op->err, SL_CHANNEL, "ENOSYS", 0, "this build cannot send such a request");
+  return LIBSSH2_ERROR_METHOD_NOT_SUPPORTED;
+}
+#endif
+
 static int pty_step(sl_op *op) {
   request_op *x = (request_op *)op;
   return libssh2_channel_request_pty_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len,
@@ -77,6 +96,7 @@ static int signal_step(sl_op *op) {
 REQUEST_KIND(process);
 REQUEST_KIND(setenv);
 REQUEST_KIND(send_env);
+REQUEST_KIND(notice);
 REQUEST_KIND(pty);
 REQUEST_KIND(resize);
 REQUEST_KIND(signal);
@@ -144,11 +164,25 @@ static int l_setenv(lua_State *L) { return start_env(L, &setenv_kind); }
    system's libssh2 as setenv. */
 static int l_send_env(lua_State *L) { return start_env(L, &send_env_kind); }
 
+/* channel:notice(type, data, done): a request without an answer; data is what RFC 4254 5.4 calls type-specific. */
+static int l_notice(lua_State *L) {
+  unsigned type_len, data_len;
+  const char *type = check_text(L, 2, NOTICE_TYPE_MAX, &type_len);
+  const char *data = check_text(L, 3, NOTICE_DATA_MAX, &data_len);
+  request_op *x = new_request(L, &notice_kind, 4);
+  x->text = type;
+  x->text_len = type_len;
+  x->value = data;
+  x->value_len = data_len;
+  return start_request(L, x, 4);
+}
+
 /* channel:pty(term, cols, rows, modes, done): modes are encoded as in RFC 4254 8. */
 static int l_pty(lua_State *L) {
   unsigned term_len, modes_len;
   const char *term = check_text(L, 2, 100, &term_len);
-  const char *modes = check_text(L, 5, 150, &modes_len);
+  const char *modes = check_text(L, 5, MODES_MAX, &modes_len);
+  luaL_argcheck(L, term_len + modes_len <= MODES_MAX, 5, "too long together with the terminal's name");
   lua_Integer cols = luaL_checkinteger(L, 3), rows = luaL_checkinteger(L, 4);
   request_op *x = new_request(L, &pty_kind, 6);
   x->text = term;
@@ -182,6 +216,7 @@ static int l_signal(lua_State *L) {
 static const luaL_Reg request_verbs[] = {
     {"exec", l_exec}, {"shell", l_shell},   {"subsystem", l_subsystem}, {"setenv", l_setenv},
     {"pty", l_pty},   {"resize", l_resize}, {"signal", l_signal},       {"send_env", l_send_env},
+    {"notice", l_notice},
     {NULL, NULL}};
 
 const luaL_Reg *sl_channel_request_verbs(void) { return request_verbs; }

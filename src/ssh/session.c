@@ -91,6 +91,7 @@ static void session_free(sl_session *s) {
   sl_buf_free(&s->auth.banner);
   sl_disown(&s->owned);
   free(s->kexinit);
+  free(s->trace_path);
   free(s);
 }
 
@@ -121,10 +122,26 @@ static const char *set_preferences(lua_State *L, int idx, LIBSSH2_SESSION *raw) 
 }
 
 static void on_trace(LIBSSH2_SESSION *raw, void *context, const char *text, size_t len) {
+  const sl_session *s = context;
   (void)raw;
-  (void)context;
+  FILE *to = s->trace_path ? fopen(s->trace_path, "a") : stderr;
   while (len && (text[len - 1] == '\n' || text[len - 1] == '\0')) len--;
-  fprintf(stderr, "libssh2: %.*s\n", (int)len, text);
+  if (to) fprintf(to, "libssh2: %.*s\n", (int)len, text);
+  if (to && to != stderr) fclose(to);
+}
+
+/* {trace=}: true, or the file that it goes to. */
+static void start_trace(lua_State *L, sl_session *s) {
+  lua_getfield(L, 2, "trace");
+  const char *path = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  bool wanted = lua_toboolean(L, -1);
+  if (path) s->trace_path = strdup(path);
+  lua_pop(L, 1);
+  if (!wanted) return;
+  /* Not LIBSSH2_TRACE_TRANS or _SOCKET: they print packets, and so passwords. */
+  libssh2_trace_sethandler(s->engine.raw, s, on_trace);
+  libssh2_trace(s->engine.raw, LIBSSH2_TRACE_KEX | LIBSSH2_TRACE_AUTH | LIBSSH2_TRACE_CONN | LIBSSH2_TRACE_ERROR |
+                                   LIBSSH2_TRACE_PUBLICKEY);
 }
 
 /* The ciphers prove themselves once per process, when the first session wants them: libcrypto's first look-ups take
@@ -188,12 +205,7 @@ static int l_session(lua_State *L) {
     sl_push_err(L, &e);
     return 2;
   }
-  if (sl_opt_boolean(L, 2, "trace", false)) {
-    /* Not LIBSSH2_TRACE_TRANS or _SOCKET: they print packets, and so passwords. */
-    libssh2_trace_sethandler(s->engine.raw, NULL, on_trace);
-    libssh2_trace(s->engine.raw, LIBSSH2_TRACE_KEX | LIBSSH2_TRACE_AUTH | LIBSSH2_TRACE_CONN |
-                                     LIBSSH2_TRACE_ERROR | LIBSSH2_TRACE_PUBLICKEY);
-  }
+  if (lua_istable(L, 2)) start_trace(L, s);
   attach(L, 1, box_idx, &s->engine);
   lua_settop(L, box_idx);
   return 1;

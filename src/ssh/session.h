@@ -17,6 +17,7 @@ typedef struct sl_session {
   size_t kexinit_len;
   char open_failure[160];
   bool keyed; /* the key exchange is done */
+  char *trace_path; /* NULL: standard error */
 } sl_session;
 
 sl_session *sl_session_check(lua_State *L, int idx); /* raises when closed */

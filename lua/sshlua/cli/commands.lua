@@ -14,6 +14,7 @@ local modules = {
   { "rec", "sshlua.cli.rec" },
   { "ping", "sshlua.cli.ping" },
   { "run", "sshlua.cli.run" },
+  { "ssh", "sshlua.cli.ssh" },
 }
 
 --- The module's name when there is such a command.

@@ -100,6 +100,14 @@ local function forward(program, o, host, port)
   if not ok then error(err, 0) end
 end
 
+--- For `sshlua ssh -W`: `o` is the command line, `where` "host:port".
+function M.by(program, o, where)
+  if o.command then errors.raise({ kind = "usage", message = "-W takes no command" }) end
+  local host, port = tunnel.parse(where, 0)
+  forward(program, o, host, port)
+  return 0
+end
+
 --- The command line: where to, and ssh's arguments.
 local function parse(args)
   if args[1] == "--help" or args[1] == "-h" then return { help = true } end

@@ -191,12 +191,16 @@ end
 --- ssh's options, or where to.
 local front = { G = { "config", "-" }, W = { "dial", "" } }
 
+--- Under the name sshlua-ssh the program is its command ssh, for what wants one word in place of ssh (scp -S).
+local function called_ssh(argv) return (argv[0] or ""):find("sshlua%-ssh$") ~= nil end
+
 local function parse(argv)
   if (argv[0] or ""):match("[^/]*$") == "pdsh" then
     table.insert(argv, 1, "--pdsh")
     table.insert(argv, 1, "run")
   end
   local at = argv[1] == "--lua-path" and 3 or 1
+  if called_ssh(argv) then table.insert(argv, at, "ssh") end
   local letter, rest = (argv[at] or ""):match("^%-([GW])(.*)$")
   if letter then
     argv[at] = front[letter][1]

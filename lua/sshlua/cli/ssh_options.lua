@@ -25,6 +25,14 @@ local function first(state, name, value)
   if state.values[name] == nil then set(state, name, value) end
 end
 
+--- A name that a shell could take for something else (a ProxyCommand has it as %r) is none, as in ssh.
+local function check_user(name)
+  if name:find("^%-") or name:find("[%c'`\";&<>|(){}$]") or name:find("%s%-") or name:find("\\$") then
+    usage("not a user name: '%s'", core.clean(name))
+  end
+  return name
+end
+
 local function add_forward(state, name, text, how)
   local f = forwards.parse(text, how == "dynamic", how == "remote")
     or (how == "remote" and forwards.parse(text, true, true))
@@ -113,7 +121,7 @@ local letters = {
   M = function(state) set(state, "controlmaster", state.values.controlmaster == "true" and "ask" or "true") end,
   S = assign("controlpath", "ARG"), b = assign("bindaddress", "ARG"), B = assign("bindinterface", "ARG"),
   c = algorithm_list("c", "cipher", "ciphers"), m = algorithm_list("m", "mac", "macs"),
-  l = function(state, text) first(state, "user", text) end,
+  l = function(state, text) first(state, "user", check_user(text)) end,
   p = function(state, text)
     if state.values.port then return end
     local port = numbers.port(text)
@@ -153,11 +161,13 @@ local with_argument = "b c e i l m o p B D E F I J L O P Q R S W w"
 ---@field steps fun(state: table)[] in order
 ---@field command? string
 ---@field help? boolean
+---@field letters table<string, string|boolean> those that were given, with their last argument
 
 local function one_option(o, letter, argument)
   local act = letters[letter]
   if letter == "F" then o.file = argument end
-  if letter == "Q" or letter == "O" then usage("-%s is not part of this command", letter) end
+  if not o.all and (letter == "Q" or letter == "O") then usage("-%s is not part of this command", letter) end
+  o.letters[letter] = argument or true
   o.steps[#o.steps + 1] = function(state) act(state, argument) end
 end
 
@@ -205,16 +215,17 @@ local function take_host(o, text)
   if host == "" or host:sub(1, 1) == "-" then usage("not a host name: '%s'", host) end
   o.host = host
   o.steps[#o.steps + 1] = function(state)
-    if user then first(state, "user", user) end
+    if user then first(state, "user", check_user(user)) end
     if port then first(state, "port", port) end
   end
 end
 
 --- ssh's arguments: options, [user@]host or a ssh:// URI, options, a command.
 ---@param argv string[]
+---@param all? boolean -Q and -O, too: the caller sees to them
 ---@return sshlua.cli.SshArguments
-function M.parse(argv)
-  local o = { steps = {} }
+function M.parse(argv, all)
+  local o = { steps = {}, letters = {}, all = all }
   local i, ended = take_options(o, argv, 1)
   if argv[i] then
     take_host(o, argv[i])

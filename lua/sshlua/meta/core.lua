@@ -282,9 +282,16 @@ function core.tty_prompt(options, done) end
 
 --- The controlling terminal for a person who talks to another host: every byte as it is typed. Kind io when there is
 --- none, or while somebody is asked something. Fatal signals and exit() put the terminal back.
+---@param fd? integer the terminal that this is, in place of the controlling one
 ---@return sshlua.core.Socket?
 ---@return sshlua.CoreError? err
-function core.tty_raw() end
+function core.tty_raw(fd) end
+
+--- The settings of a terminal as a pty request has them (RFC 4254 8); "\0" when fd is none.
+---@param fd integer
+---@param max? integer bytes; default 512
+---@return string
+function core.tty_modes(fd, max) end
 
 --- The terminal as it was before tty_raw. Again is nothing.
 function core.tty_restore() end

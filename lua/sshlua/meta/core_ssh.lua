@@ -17,7 +17,7 @@ local Session = {}
 ---@field macs? string both directions
 ---@field compression? string "none", or "zlib@openssh.com,none"
 ---@field sign? string signature algorithms for user keys
----@field trace? boolean libssh2's trace on standard error, without packets
+---@field trace? boolean|string libssh2's trace on standard error or in a file, without packets
 ---@field via? string of a channel: the name of the host it leads through, for messages
 
 --- Takes what carries the bytes, which is closed for Lua from then on: a socket, two pipes (to read from, to write to),
@@ -180,6 +180,20 @@ function Channel:read(stream, done) end
 ---@return sshlua.core.Op
 function Channel:read_any(done) end
 
+--- All that comes of a stream goes to a descriptor, in the speed of the slower one, and without Lua. Not together with
+--- read of the same stream.
+---@param stream 0|1
+---@param to sshlua.core.Socket|integer a socket (closed for Lua from now on, really at the end), a file; -1: nobody
+---@param done fun(err: sshlua.CoreError?, bytes: number) at the stream's end; kind io (EPIPE: nobody reads it)
+---@return sshlua.core.Op
+function Channel:pass_out(stream, to, done) end
+
+--- All that comes from a descriptor goes to the command, without Lua. Its end does not end the command's input.
+---@param from sshlua.core.Socket|integer as pass_out
+---@param done fun(err: sshlua.CoreError?, bytes: number) kind io; channel (EPIPE): the command has ended
+---@return sshlua.core.Op
+function Channel:pass_in(from, done) end
+
 --- Writes all of it, within the server's window; done when it is in our queue to be sent.
 ---@param bytes string
 ---@param done sshlua.core.Done kind channel: the server has closed the channel
@@ -250,10 +264,17 @@ function Channel:setenv(name, value, done) end
 ---@return sshlua.core.Op
 function Channel:send_env(name, value, done) end
 
+--- Any request without an answer: "break", "eow@openssh.com".
+---@param type string at most 64 bytes
+---@param data string what belongs to the type, encoded; at most 256 bytes
+---@param done sshlua.core.Done when it has been sent
+---@return sshlua.core.Op
+function Channel:notice(type, data, done) end
+
 ---@param term string at most 100 bytes
 ---@param cols integer
 ---@param rows integer
----@param modes string encoded as in RFC 4254 8, at most 150 bytes; "\0" is none
+---@param modes string encoded as in RFC 4254 8, at most 256 bytes with the name; "\0" is none
 ---@param done sshlua.core.Done kind channel: refused
 ---@return sshlua.core.Op
 function Channel:pty(term, cols, rows, modes, done) end

@@ -39,11 +39,14 @@ local always = function(value) return value:lower() ~= "none" end
 --- The spec that proves that a keyword is applied, where it is not spec/integration/ssh_config_spec.lua.
 local unit = "spec/unit/ssh_config_spec.lua"
 local canonical = "spec/integration/ssh_config_canonical_spec.lua"
+local client = "spec/integration/ssh_client_spec.lua"
 local proofs = {
   addkeystoagent = "spec/integration/add_keys_spec.lua", localcommand = "spec/integration/local_command_spec.lua",
   permitlocalcommand = "spec/integration/local_command_spec.lua",
   checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
   visualhostkey = "spec/integration/trust_spec.lua",
+  sessiontype = client, stdinnull = client, forkafterauthentication = client, remotecommand = client,
+  escapechar = client,
   casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
   canonicaldomains = canonical, canonicalizefallbacklocal = canonical, canonicalizehostname = canonical,
   canonicalizemaxdots = canonical, canonicalizepermittedcnames = canonical,
@@ -61,6 +64,8 @@ local proofs = {
 ---@field refuse? fun(value: any, has_agent: boolean): boolean unsupported: is it an error?
 ---@field new? boolean younger than OpenSSH 9.2: printed by -G only where it is set
 ---@field always? boolean set from sections for other hosts, too
+
+local CLIENT = "by sshlua ssh; scripts say what they run"
 
 --- title, kind, status, and more
 local rows = {
@@ -121,14 +126,13 @@ local rows = {
     why = "the two forms with a bound agent are as yes",
   },
   { "RequestTTY", "choice", "applied", default = "auto", choices = truth { force = "force", auto = "auto" },
-    why = "force: commands get a terminal; shells have one anyway",
+    why = "in scripts force: commands get a terminal",
   },
-  { "SessionType", "choice", "later", default = "default",
-    choices = { none = "none", subsystem = "subsystem", default = "default" },
-    why = "a script says what it runs",
+  { "SessionType", "choice", "applied", default = "default",
+    choices = { none = "none", subsystem = "subsystem", default = "default" }, why = CLIENT,
   },
-  { "StdinNull", "flag", "ignored", default = false, why = "a command has the input that the script gives it" },
-  { "ForkAfterAuthentication", "flag", "ignored", default = false, why = "scripts stay in the foreground" },
+  { "StdinNull", "flag", "applied", default = false, why = CLIENT },
+  { "ForkAfterAuthentication", "flag", "applied", default = false, why = CLIENT },
   { "StreamLocalBindUnlink", "flag", "later", default = false, why = "waits for forwarding" },
   { "StrictHostKeyChecking", "choice", "applied", default = "ask",
     choices = truth { no = "false", off = "false", ask = "ask", ["accept-new"] = "accept-new" },
@@ -148,7 +152,7 @@ local rows = {
   { "UpdateHostKeys", "choice", "ignored", choices = truth { ask = "ask" },
     why = "keys that a server announces later are not learnt",
   },
-  { "EnableEscapeCommandline", "flag", "later", default = false, why = "is for interactive shells" },
+  { "EnableEscapeCommandline", "flag", "later", default = false, why = "waits for forwarding" },
   { "WarnWeakCrypto", "flag", "ignored", new = true,
     why = "the algorithm of the key exchange is in the events (-v)",
   },
@@ -161,7 +165,7 @@ local rows = {
     why = "only where it is said; 15 otherwise",
   },
   { "RequiredRSASize", "integer", "applied", default = 1024 },
-  { "ObscureKeystrokeTiming", "keystrokes", "ignored", new = true, why = "is for interactive shells" },
+  { "ObscureKeystrokeTiming", "keystrokes", "ignored", new = true, why = "keys are sent when they are typed" },
   { "BindAddress", "text", "applied" },
   { "BindInterface", "text", "applied" },
   { "Ciphers", "algorithms", "applied", default = algorithms.kinds.cipher.default, list = "cipher" },
@@ -181,7 +185,7 @@ local rows = {
     list = "signature",
   },
   { "LocalCommand", "command", "applied", why = "once for each connection; it has 60 seconds and no input" },
-  { "RemoteCommand", "command", "later", why = "a script says what it runs" },
+  { "RemoteCommand", "command", "applied", why = CLIENT },
   { "LogLevel", "choice", "applied", default = "INFO", choices = levels,
     why = "VERBOSE and DEBUG as -v, DEBUG2 as -vv, DEBUG3 as -vvv, for this host",
   },
@@ -231,7 +235,7 @@ local rows = {
   { "ControlPersist", "persist", "ignored", default = "no",
     why = "one connection per host is shared inside the program; there is no control socket",
   },
-  { "EscapeChar", "escape", "later", default = 126, why = "is for interactive shells" },
+  { "EscapeChar", "escape", "applied", default = 126, why = CLIENT },
   { "IPQoS", "ipqos", "applied", default = { 16, 8 },
     why = "only where it is said; the second class, commands have no terminal",
   },
