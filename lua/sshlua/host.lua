@@ -10,6 +10,7 @@ local scope = require("sshlua.task.scope")
 local task = require("sshlua.task")
 local lazy = require("sshlua.lazy")
 local transfer = lazy("sshlua.transfer")
+local transfer_text = lazy("sshlua.transfer_text")
 local tunnel = lazy("sshlua.tunnel")
 
 local M = {}
@@ -164,9 +165,8 @@ function Host:dial(address, opts)
 end
 
 local function copy(self, op, from, to, opts, level)
-  local d = self.defaults
-  local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
-  opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
+  options.check(opts, transfer.options, level + 1)
+  opts = transfer.check(op, from, to, options.merge(transfer.kept(self), opts), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
   return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
 end
@@ -195,12 +195,34 @@ function Host:get(from, to, opts) return (copy(self, "get", from, to, opts, 2)) 
 ---@return sshlua.Result
 function Host:sync(from, to, opts) return (copy(self, "sync", from, to, opts, 2)) end
 
+--- Writes what a template makes of `vars` and the host's variables: <%= port %>, <% if tls then %>...<% end %>. Nothing
+--- happens when the host has it already.
+---@param from string local
+---@param to string
+---@param vars? table<string, any>
+---@param opts? sshlua.TransferOptions mode, parents, dry_run, verify, fsync, idle, timeout, check, sudo, su, doas
+---@return sshlua.Result changed, diff, before, after
+function Host:template(from, to, vars, opts) return transfer_text.template(from, to, vars, opts, 2)(self) end
+
+--- Writes text to a file of this machine, whole or not at all, and makes the directories above it.
+---@param path string
+---@param text string|number|sshlua.Result of a Result its stdout
+---@param opts? { mode?: string|number }
+---@return sshlua.Result
+function Host:save(path, text, opts) return transfer_text.save(path, text, opts, 2)(self) end
+
+--- What a file of the host holds, up to `max` bytes (256 MiB).
+---@param path string
+---@param opts? { max?: integer, timeout?: number, sudo?: any, su?: any, doas?: any }
+---@return string
+function Host:read_file(path, opts) return transfer_text.read(path, opts, 2)(self) end
+
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
 function Host:close() connect.close_shared(self.target) end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "forward", "socks", "reverse", "template", "save", "link", "file", "dir", "line", "service",
+  "forward", "socks", "reverse", "link", "file", "dir", "line", "service",
   "package", "facts", "reboot", "wait_up", "hostkeys",
 }) do
   Host[verb] = function()

@@ -14,6 +14,7 @@ local privilege = require("sshlua.privilege")
 local results = require("sshlua.results")
 local task = require("sshlua.task")
 local transfer = lazy("sshlua.transfer")
+local transfer_text = lazy("sshlua.transfer_text")
 
 local M = {}
 
@@ -176,6 +177,22 @@ function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, functio
 ---@return sshlua.Results
 function Fleet:sync(from, to, opts) return (copy(self, "sync", from, opts, function() return to end)) end
 
+--- A host's name as the name of a file; with its port when others have the same.
+local function file_name(self, h)
+  local count = 0
+  for _, other in ipairs(self) do
+    if other.name == h.name then count = count + 1 end
+  end
+  local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
+  return count > 1 and ("%s:%d"):format(name, h.port or 22) or name
+end
+
+--- The path that {host} in it makes; nil without.
+local function with_name(self, path, h)
+  if not path:find("{host}", 1, true) then return nil end
+  return (path:gsub("{host}", (file_name(self, h):gsub("%%", "%%%%"))))
+end
+
 --- Copies from every host: to `to`/HOST/..., or to the path that {host} in `to` makes.
 ---@param from string
 ---@param to string
@@ -185,10 +202,55 @@ function Fleet:get(from, to, opts)
   if type(to) ~= "string" then errors.usage(2, "get: file name expected, got %s", type(to)) end
   opts = options.merge({ parents = true }, opts)
   return (copy(self, "get", from, opts, function(h)
-    local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
-    if to:find("{host}", 1, true) then return (to:gsub("{host}", function() return name end)) end
-    return (to:gsub("(.)/+$", "%1")) .. "/" .. name .. "/"
+    return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
   end))
+end
+
+--- Host.template for every host; `vars` may be a function(h) that returns them.
+---@param from string
+---@param to string
+---@param vars? table<string, any>|fun(h: sshlua.Host): table
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:template(from, to, vars, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local apply = transfer_text.template(from, to, vars, rest, 2)
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, "template", function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return apply(h)
+  end)
+end
+
+--- Host.save for every host: to the path that {host} in `path` makes. `text` may be a function(h).
+---@param path string
+---@param text string|number|fun(h: sshlua.Host): string|number|sshlua.Result
+---@param opts? { mode?: string|number, parallel?: integer, check?: boolean }
+---@return sshlua.Results
+function Fleet:save(path, text, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local write = transfer_text.save(path, text, rest, 2)
+  if #self > 1 and not path:find("{host}", 1, true) then
+    errors.usage(2, "save: %d hosts cannot have one file: put {host} into its name", #self)
+  end
+  return fan_out(self, own, "save", function(h) return write(h, with_name(self, path, h)) end)
+end
+
+--- What a file holds on every host; it is the Results' stdout.
+---@param path string
+---@param opts? { max?: integer, timeout?: number, parallel?: integer, check?: boolean }
+---@return sshlua.Results
+function Fleet:read_file(path, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local read = transfer_text.read(path, rest, 2)
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, "read_file", function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return Result.new({ host = h.name, port = h.port, code = 0, stdout = read(h) })
+  end)
 end
 
 --- Follows a file on every host: for event in fleet:tail(path) do print(event.host, event.line) end

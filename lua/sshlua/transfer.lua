@@ -52,11 +52,13 @@ M.options = {
 
 --- Checking ---------------------------------------------------------------------------------------------------------
 
-local function check_path(path, what, level)
+--- Raises usage, `level` callers up, unless it can be a file's name.
+function M.check_path(path, what, level)
   if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
   if path == "" then errors.usage(level + 1, "%s: empty file name", what) end
   if path:find("\0", 1, true) then errors.usage(level + 1, "%s: NUL byte in a file name", what) end
 end
+local check_path = M.check_path
 
 local function check_word(opts, name, words, level)
   local value = opts[name]
@@ -74,7 +76,7 @@ local function is_source(from)
 end
 
 --- Raises usage, `level` callers up, unless it can be done. Returns the options in their final form.
----@param op "put"|"get"|"sync"
+---@param op "put"|"get"|"sync"|"template"
 ---@return sshlua.TransferOptions
 function M.check(op, from, to, opts, level)
   opts = options.merge(options.check(opts, M.options, level + 1))
@@ -198,10 +200,20 @@ end
 
 --- Sessions ---------------------------------------------------------------------------------------------------------
 
-local function as_who(opts)
+--- { sudo = ... }, { su = ... } or { doas = ... } of a verb's options, or nil.
+function M.as_who(opts)
   for _, name in ipairs({ "sudo", "su", "doas" }) do
     if opts[name] then return { [name] = opts[name] } end
   end
+end
+
+local as_who = M.as_who
+
+--- What a host's defaults (Host.with) say about transfers.
+---@param host sshlua.Host
+function M.kept(host)
+  local d = host.defaults
+  return { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
 end
 
 --- The server has no SFTP: what a shell can do is done.
