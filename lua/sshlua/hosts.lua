@@ -150,7 +150,7 @@ local function copy(self, op, from, opts, to_of)
   options.check(own, each_options, 3)
   transfer.check(op, from, to_of({ name = "host" }), rest, 3)
   rest.check = nil
-  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or from.data == nil) then
+  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or (from.data == nil and from[1] == nil)) then
     errors.usage(3, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }", op, #self)
   end
   local at_once = math.min(#self, own.parallel or preferred_parallel() or PARALLEL)
@@ -164,7 +164,7 @@ end
 
 --- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
 --- its own speed.
----@param from string|{ data: string }
+---@param from string|string[]|{ data: string }
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results

@@ -33,7 +33,7 @@ end
 
 local function newlines(text) return select(2, text:gsub("\n", "")) end
 
---- One tag: "=" or "-" when it is an expression, the Lua in it, the place behind it. A comment in it ends with its line.
+--- One tag: "=" or "-" when it is an expression, the Lua in it, the place behind it. A comment ends with its line.
 local function tag_at(self, text, at, line)
   local from, till, trim = text:find("(%-?)%%>", at + 2)
   if not from then fail(self.name, line, "<% without %>", "a plain <% is written <%%") end

@@ -15,6 +15,7 @@ local task = require("sshlua.task.core")
 local M = {}
 
 local await = task.await
+local verbs = {}
 
 ---@class sshlua.TransferOptions
 ---@field mode? string|number octal digits: the files' permissions; default those of the originals
@@ -75,12 +76,19 @@ local function is_source(from)
     or io.type(from) == "file"
 end
 
+--- A name, or a list of names where a verb takes several.
+local function check_from(from, op, level)
+  if type(from) ~= "table" or (op ~= "put" and op ~= "get") then return check_path(from, op, level + 1) end
+  if #from == 0 then errors.usage(level + 1, "%s: file names expected, got an empty list", op) end
+  for _, path in ipairs(from) do check_path(path, op, level + 1) end
+end
+
 --- Raises usage, `level` callers up, unless it can be done. Returns the options in their final form.
 ---@param op "put"|"get"|"sync"|"template"
 ---@return sshlua.TransferOptions
 function M.check(op, from, to, opts, level)
   opts = options.merge(options.check(opts, M.options, level + 1))
-  if op ~= "put" or not is_source(from) then check_path(from, op, level + 1) end
+  if op ~= "put" or not is_source(from) then check_from(from, op, level + 1) end
   check_path(to, op, level + 1)
   opts.mode = names.octal(opts.mode, "mode", level + 1)
   opts.dir_mode = names.octal(opts.dir_mode, "dir_mode", level + 1)
@@ -139,7 +147,18 @@ local function put_path(job, from, to, st)
   require("sshlua.transfer_put").file(job, { path = from, shown = from, how = "r" }, to)
 end
 
+--- Several names into a directory; one that fails does not stop the others.
+local function each_into(job, list, to, fn)
+  job.is_tree = true
+  if to:sub(-1) ~= "/" then to = to .. "/" end
+  for _, from in ipairs(list) do job:try(from, fn, job, from, to) end
+end
+
 local function put_any(job, from, to)
+  if type(from) == "table" and from[1] and not is_source(from) then
+    if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
+    return each_into(job, from, to, verbs.put)
+  end
   if type(from) ~= "string" then return put_data(job, from, to) end
   local st = look(from)
   if st then return put_path(job, from, names.target(from, to), st) end
@@ -176,6 +195,10 @@ local function get_path(job, from, to, st)
 end
 
 local function get_any(job, from, to)
+  if type(from) == "table" then
+    if not job.opts.dry_run then here.make_parents((to:gsub("(.)/+$", "%1"))) end
+    return each_into(job, from, to, verbs.get)
+  end
   local st = from:find("[*?%[]") and job.sftp:exists(from) or nil
   if st or not from:find("[*?%[]") then
     return get_path(job, from, names.target(from, to), st or job.sftp:stat(from))
@@ -228,7 +251,7 @@ local function without_sftp(host, op, from, to, opts, err)
   return require("sshlua.transfer_cat")[op](host, from, to, opts)
 end
 
-local verbs = { put = put_any, get = get_any, sync = sync_any }
+verbs.put, verbs.get, verbs.sync = put_any, get_any, sync_any
 
 local function with_bar(job, progress)
   if type(progress) == "function" then

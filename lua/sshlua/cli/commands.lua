@@ -8,9 +8,12 @@ local modules = {
   { "demo", "sshlua.cli.demo" },
   { "dial", "sshlua.cli.dial" },
   { "explain", "sshlua.cli.explain" },
+  { "get", "sshlua.cli.get" },
   { "help", "sshlua.cli.help" },
   { "keys", "sshlua.cli.keys" },
   { "hosts", "sshlua.cli.hosts" },
+  { "put", "sshlua.cli.put" },
+  { "sync", "sshlua.cli.sync" },
 }
 
 --- The module's name when there is such a command.

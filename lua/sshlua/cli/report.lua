@@ -103,10 +103,15 @@ end
 local no_way_in = { resolve = true, connect = true, handshake = true, hostkey = true, auth = true }
 local on_the_way = { resolve = true, connect = true, greeting = true, handshake = true, hostkey = true, auth = true }
 
-local function unreachable(err)
+--- Did the host not let us in, or was it not there?
+---@param err any
+---@return boolean?
+function M.unreachable(err)
   if not errors.is(err) then return false end
   return no_way_in[err.kind] or ((err.kind == "timeout" or err.kind == "connection_lost") and on_the_way[err.phase])
 end
+
+local unreachable = M.unreachable
 
 local function fleet_code(err)
   local results = err.results or err.result
