@@ -75,6 +75,7 @@ struct sl_sftp_client {
   /* requests */
   sl_sftp_slot *slots;
   uint32_t slots_size, slots_used, free_slot, in_flight;
+  uint64_t moved; /* bytes that came in or went out: whoever waits for answers sees that it is alive */
   uint16_t generation;
   sl_sftp_request own; /* limits */
   /* the packet that is coming in */

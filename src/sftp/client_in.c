@@ -281,6 +281,7 @@ static size_t step(sl_sftp_client *c, const unsigned char *p, size_t len) {
 
 bool sl_sftp_feed(sl_sftp_client *c, const void *bytes, size_t len) {
   const unsigned char *p = bytes;
+  c->moved += len;
   while (len > 0 && !c->err.kind) {
     size_t n = step(c, p, len);
     p += n;

@@ -172,6 +172,12 @@ static int l_in_flight(lua_State *L) {
   return 1;
 }
 
+/* sftp:moved() -> bytes of all requests and answers so far */
+static int l_moved(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sl_sftp_check(L, 1)->client.moved);
+  return 1;
+}
+
 /* --- handles ---------------------------------------------------------------------------------- */
 
 sl_sftp_handle *sl_sftp_handle_new(sl_sftp *s, sl_span bytes) {
@@ -213,7 +219,8 @@ static int l_handle_gc(lua_State *L) {
 
 static const luaL_Reg sftp_methods[] = {{"close", l_close},         {"why", l_why},
                                         {"offers", l_offers},       {"limits", l_limits},
-                                        {"in_flight", l_in_flight}, {NULL, NULL}};
+                                        {"in_flight", l_in_flight}, {"moved", l_moved},
+                                        {NULL, NULL}};
 static const luaL_Reg sftp_meta[] = {{"__gc", l_close}, {NULL, NULL}};
 static const luaL_Reg handle_meta[] = {{"__gc", l_handle_gc}, {NULL, NULL}};
 static const luaL_Reg sftp_functions[] = {{"sftp", l_sftp}, {NULL, NULL}};

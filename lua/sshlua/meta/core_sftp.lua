@@ -30,6 +30,9 @@ function Sftp:limits() end
 ---@return integer requests under way, given-up ones included
 function Sftp:in_flight() end
 
+---@return number bytes of all requests and answers so far
+function Sftp:moved() end
+
 ---@class sshlua.core.SftpAttributes uid and gid, atime and mtime go together
 ---@field size? integer
 ---@field mode? integer
