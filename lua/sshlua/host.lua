@@ -171,16 +171,17 @@ local function copy(self, op, from, to, opts, level)
   return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
 end
 
---- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, a list of these, or bytes
---- ({ data = "..." }, a function that returns the next ones, something with read, io.stdin). Files arrive complete
---- under their name or not at all.
+--- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, a list of these, or
+--- bytes ({ data = "..." }, a function that returns the next ones, something with read, io.stdin). Files arrive
+--- complete under their name or not at all.
 ---@param from string|string[]|function|table|file*
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
 function Host:put(from, to, opts) return (copy(self, "put", from, to, opts, 2)) end
 
---- Copies from the host: a file, a directory with what is in it, what a glob matches, or a list of these. Never writes outside `to`.
+--- Copies from the host: a file, a directory with what is in it, what a glob matches, or a list of these. Never
+--- writes outside `to`.
 ---@param from string|string[]
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions
