@@ -189,7 +189,7 @@ function Host:put(from, to, opts) return (copy(self, "put", from, to, opts, 2)) 
 function Host:get(from, to, opts) return (copy(self, "get", from, to, opts, 2)) end
 
 --- Makes the host's directory like the local one: only what differs is copied; with delete = true, what is not here is
---- removed there.
+--- removed there. With pull = true the other way round.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions

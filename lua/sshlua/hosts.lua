@@ -162,21 +162,6 @@ local function copy(self, op, from, opts, to_of)
   end)
 end
 
---- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
---- its own speed.
----@param from string|string[]|{ data: string }
----@param to string a name, or a directory with a slash at its end
----@param opts? sshlua.TransferOptions and parallel, check
----@return sshlua.Results
-function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, function() return to end)) end
-
---- Makes every host's directory like the local one; see Host.sync.
----@param from string
----@param to string
----@param opts? sshlua.TransferOptions and parallel, check
----@return sshlua.Results
-function Fleet:sync(from, to, opts) return (copy(self, "sync", from, opts, function() return to end)) end
-
 --- A host's name as the name of a file; with its port when others have the same.
 local function file_name(self, h)
   local count = 0
@@ -193,17 +178,41 @@ local function with_name(self, path, h)
   return (path:gsub("{host}", (file_name(self, h):gsub("%%", "%%%%"))))
 end
 
+--- Where what comes from a host goes: `to`/HOST/, or the path that {host} makes.
+local function below_host(self, to, op)
+  if type(to) ~= "string" then errors.usage(3, "%s: file name expected, got %s", op, type(to)) end
+  return function(h)
+    return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
+  end
+end
+
+--- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
+--- its own speed.
+---@param from string|string[]|{ data: string }
+---@param to string a name, or a directory with a slash at its end
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, function() return to end)) end
+
+--- Makes every host's directory like the local one; see Host.sync. With pull = true a local one for each host.
+---@param from string
+---@param to string
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:sync(from, to, opts)
+  if type(opts) == "table" and opts.pull then
+    return (copy(self, "sync", from, options.merge({ parents = true }, opts), below_host(self, to, "sync")))
+  end
+  return (copy(self, "sync", from, opts, function() return to end))
+end
+
 --- Copies from every host: to `to`/HOST/..., or to the path that {host} in `to` makes.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
 function Fleet:get(from, to, opts)
-  if type(to) ~= "string" then errors.usage(2, "get: file name expected, got %s", type(to)) end
-  opts = options.merge({ parents = true }, opts)
-  return (copy(self, "get", from, opts, function(h)
-    return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
-  end))
+  return (copy(self, "get", from, options.merge({ parents = true }, opts), below_host(self, to, "get")))
 end
 
 --- Host.template for every host; `vars` may be a function(h) that returns them.

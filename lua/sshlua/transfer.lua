@@ -6,6 +6,7 @@ local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local here = require("sshlua.transfer_local")
+local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
@@ -28,6 +29,8 @@ local verbs = {}
 ---@field verify? "sha256" compare digests of both sides before the copy gets its name
 ---@field skip? "time"|"digest"|false leave what is the same by size and time, or by size and digest; default sync: time
 ---@field delete? boolean sync: remove what the source has not
+---@field pull? boolean sync: from the host to here
+---@field sparse? boolean false: holes of sparse files are written out; default: they stay holes
 ---@field exclude? string|string[] patterns: names, paths with a slash, directories with a slash at the end
 ---@field dry_run? boolean only say what would be done
 ---@field fsync? boolean wait for the disk; default: single files, and of trees those of 1 MiB or more
@@ -46,6 +49,7 @@ local verbs = {}
 M.options = {
   mode = "string|number", dir_mode = "string|number", setuid = "boolean", times = "boolean", links = "string",
   unsafe_links = "boolean", resume = "boolean", verify = "string|false", skip = "string|false", delete = "boolean",
+  pull = "boolean", sparse = "boolean",
   exclude = "list", dry_run = "boolean", fsync = "boolean", parents = "boolean", keep_going = "boolean",
   files = "count", buffer = "count", limit = "count", progress = "boolean|function", idle = "seconds",
   timeout = "seconds", check = "boolean", sudo = privilege.type, su = privilege.type, doas = privilege.type,
@@ -101,8 +105,8 @@ function M.check(op, from, to, opts, level)
     if opts.skip == nil then opts.skip = "time" end
     if opts.times == nil then opts.times = true end
     opts.links = opts.links or "copy"
-  elseif opts.delete then
-    errors.usage(level + 1, "option 'delete' is for sync")
+  elseif opts.delete or opts.pull then
+    errors.usage(level + 1, "option '%s' is for sync", opts.delete and "delete" or "pull")
   end
   return opts
 end
@@ -215,7 +219,14 @@ local function get_any(job, from, to)
   end
 end
 
+local function pull(job, from, to)
+  local st = job.sftp:stat(from)
+  if st.type ~= "directory" then return get_path(job, from, names.target(from, to), st) end
+  require("sshlua.transfer_tree").pull(job, from, names.target(from, to))
+end
+
 local function sync_any(job, from, to)
+  if job.opts.pull then return pull(job, from, to) end
   local st = await(core.fs_stat, from)
   if st.type ~= "directory" then return put_path(job, from, names.target(from, to), st) end
   require("sshlua.transfer_tree").sync(job, from, names.target(from, to))
@@ -273,7 +284,10 @@ function M.with_job(host, op, opts, fn, otherwise)
   local job = Job.new(host, op, opts)
   job.sftp = client
   with_bar(job, opts.progress)
-  local good, r = pcall(Job.run, job, fn)
+  local good, r = pcall(Job.run, job, function()
+    leftovers.remove(job)
+    fn(job)
+  end)
   if who then client:close() end
   if not good then
     if opts.check == false and errors.is(r) and r.result then return r.result end

@@ -21,6 +21,7 @@ local ENTRIES_MAX = 10000000
 ---@field job sshlua.TransferJob
 ---@field from table the source's side
 ---@field to table the target's side
+---@field guarded? boolean the source is a host: its links must not lead out of the tree
 ---@field copy fun(node: table, name: string, st: table)
 local Tree = {}
 Tree.__index = Tree
@@ -100,7 +101,7 @@ function Tree:copy_link(node, name)
   if job.opts.links ~= "copy" then return job:leave_out(shown, "a symbolic link") end
   job:try(shown, function()
     local target = self.from.readlink(node.source, name)
-    if self.to.is_local and not job.opts.unsafe_links and not names.stays_inside(rel_of(node, name), target) then
+    if self.guarded and not job.opts.unsafe_links and not names.stays_inside(rel_of(node, name), target) then
       return job:leave_out(shown, "a link that leads out of the tree: " .. errors.excerpt(target))
     end
     if self.compare and node.target then
@@ -287,18 +288,36 @@ local function local_top(job, path)
   return here.open(path), true
 end
 
---- A directory of the host with what is in it.
-function M.get(job, from, to)
+local function download(job, from, to, compare)
   local source = remote.hold(job.sftp, from)
   local st = job.sftp:stat(from)
   local target, made = local_top(job, to)
-  local self = setmetatable({ job = job, from = remote, to = here, compare = job.opts.skip and true or false,
-    made = made }, Tree)
+  local self = setmetatable({ job = job, from = remote, to = here, compare = compare, made = made,
+    guarded = true }, Tree)
   self.copy = function(node, name, entry)
     if not node.target then return job:arrive(names.join(to, rel_of(node, name)), "files") end
     get.file(job, node.source:show(name), node.target, name, entry)
   end
   run(self, source, target, st)
+end
+
+--- A directory of the host with what is in it.
+function M.get(job, from, to) download(job, from, to, job.opts.skip and true or false) end
+
+--- The same, and what is here already is compared and, if asked for, deleted.
+function M.pull(job, from, to) download(job, from, to, true) end
+
+--- From host to host. `sftp`: of the source; copy_file(path, to, st) copies a file.
+function M.copy(job, sftp, from, to, copy_file)
+  local st = sftp:stat(from)
+  local target, made = remote_top(job, to)
+  local self = setmetatable({ job = job, from = remote, to = remote, compare = job.opts.skip and true or false,
+    made = made, guarded = true }, Tree)
+  self.copy = function(node, name, entry)
+    local path = node.target and node.target:show(name) or names.join(to, rel_of(node, name))
+    copy_file(node.source:show(name), path, entry)
+  end
+  run(self, remote.hold(sftp, from), target, st)
 end
 
 return M

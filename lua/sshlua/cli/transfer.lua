@@ -31,6 +31,7 @@ Copies:
   --dry-run         only say what would be done             --check   the same; exit status 5 when something would be
   --fsync --no-fsync --parents --files N                    --limit BYTES  a second and host: 500K, 10M
   --idle SECONDS    without a byte; default 120             --stop    at the first failure
+  --no-sparse       write the holes of sparse files out
   --sudo, --sudo-user NAME, --ask-sudo  as another user on the hosts
 Exit status: 0 all went well, 2 usage, 3 something failed, 4 a host could not be reached or logged in to, 124 timeout,
 5 --check found differences, 130 interrupted.

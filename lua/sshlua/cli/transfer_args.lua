@@ -84,6 +84,7 @@ local transfers = {
   ["--skip"] = value("transfer", "skip"), ["--exclude"] = list("transfer", "exclude"),
   ["--dry-run"] = flag("transfer", "dry_run"), ["--check"] = flag("show", "check"),
   ["--fsync"] = flag("transfer", "fsync"), ["--no-fsync"] = flag("transfer", "fsync", function() return false end),
+  ["--no-sparse"] = flag("transfer", "sparse", function() return false end),
   ["--parents"] = flag("transfer", "parents"), ["--files"] = value("transfer", "files", count),
   ["--limit"] = value("transfer", "limit", bytes), ["--idle"] = value("transfer", "idle", seconds),
   ["--stop"] = flag("transfer", "keep_going", function() return false end),
@@ -95,7 +96,7 @@ local transfers = {
 local own = {
   put = {},
   get = { ["--flat"] = flag("show", "flat") },
-  sync = { ["--delete"] = flag("transfer", "delete") },
+  sync = { ["--delete"] = flag("transfer", "delete"), ["--pull"] = flag("transfer", "pull") },
 }
 
 M.own = own

@@ -226,6 +226,7 @@ function SftpHandle:write(bytes, offset, done) end
 ---@field length? integer get only: bytes; default to the end
 ---@field block? integer bytes of one block, default 512 KiB
 ---@field blocks? integer how many at once, default 8
+---@field sparse? boolean zeros are neither sent nor written
 
 --- Into a local descriptor, which is duplicated. `ended`: the end of the remote file was met. When it is met in front
 --- of what has been written (the file grew meanwhile), the local file is longer than `bytes`: cut it.
