@@ -255,10 +255,20 @@ function Sftp:rename(from, to)
   two(self, self.offers["posix-rename@openssh.com"] and "posix_rename" or "rename", from, to, from, to)
 end
 
+--- Servers that keep to the draft's order of symlink's arguments unless the client calls itself OpenSSH. All others have
+--- OpenSSH's, because that is what sftp(1) sends.
+local function has_draft_order(session)
+  local version = session.core:server_version()
+  return version ~= nil and version:find("AsyncSSH", 1, true) ~= nil
+end
+
 --- Makes `link` point to `target`.
 ---@param target string
 ---@param link string
-function Sftp:symlink(target, link) two(self, "symlink", link, target, target, link) end
+function Sftp:symlink(target, link)
+  if has_draft_order(self.session) then return two(self, "symlink", link, target, link, target) end
+  two(self, "symlink", link, target, target, link)
+end
 
 ---@param existing string
 ---@param new string
