@@ -255,8 +255,8 @@ function Sftp:rename(from, to)
   two(self, self.offers["posix-rename@openssh.com"] and "posix_rename" or "rename", from, to, from, to)
 end
 
---- Servers that keep to the draft's order of symlink's arguments unless the client calls itself OpenSSH. All others have
---- OpenSSH's, because that is what sftp(1) sends.
+--- Servers that keep to the draft's order of symlink's arguments unless the client calls itself OpenSSH. All others
+--- have OpenSSH's, because that is what sftp(1) sends.
 local function has_draft_order(session)
   local version = session.core:server_version()
   return version ~= nil and version:find("AsyncSSH", 1, true) ~= nil

@@ -86,7 +86,7 @@ local function replace(job, to, temp, how, fill, check)
     safe = (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
-  if not job.opts.resume and remote then drop(job, temp) end
+  if not job.opts.resume and (remote or not sftp:is_alive()) then drop(job, temp) end
   err = explain(err, temp, to)
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
   error(err, 0)

@@ -111,7 +111,8 @@ function Tree:copy_link(node, name)
         return
       end
     end
-    if not job.opts.dry_run then self.to.link(node.target, name, target, names.temporary(name)) end
+    local temp = job.opts.resume and not self.to.is_local and names.part(name) or names.temporary(name)
+    if not job.opts.dry_run then self.to.link(node.target, name, target, temp) end
     job:arrive((node.target or node.source):show(name), "links")
   end)
 end
@@ -249,11 +250,11 @@ end
 local function remote_top(job, path)
   local sftp = job.sftp
   local st = sftp:exists(path)
-  if st and st.type == "directory" then return remote.hold(sftp, path), false end
+  if st and st.type == "directory" then return remote.hold(sftp, path, job), false end
   if job.opts.dry_run then return nil, false end
   sftp:mkdir(path, { mode = 448 })
   job:arrive(path .. "/", "directories")
-  return remote.hold(sftp, path), true
+  return remote.hold(sftp, path, job), true
 end
 
 local function upload(job, from, to, compare)

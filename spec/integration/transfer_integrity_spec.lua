@@ -64,9 +64,9 @@ describe("a tree of everything that a file system allows", function()
   teardown(stop_fleet)
   after_each(files.remove)
 
-  it("goes up and comes down identical", run.body(function() there_and_back(250, seed_of(0)) end, 60))
+  it("goes up and comes down identical", run.body(function() there_and_back(250, seed_of(0)) end, 120))
 
-  it("does so through lost connections", run.body(function() through_cuts(250, seed_of(1)) end, 60))
+  it("does so through lost connections", run.body(function() through_cuts(250, seed_of(1)) end, 120))
 
   it("of 2,000 entries does so 20 times of 20 #long", run.body(function()
     for i = 1, 20 do
