@@ -106,7 +106,8 @@ if(SSHLUA_LIBSSH2 STREQUAL "source")
   if(SSHLUA_LD_WRAP)
     target_compile_definitions(sshlua_libssh2 INTERFACE SL_PACKET_HOOK=1)
     set(SSHLUA_WRAPS -Wl,--wrap=_libssh2_packet_add -Wl,--wrap=_libssh2_ecdh_gen_k
-      -Wl,--wrap=libssh2_hostkey_methods)
+      -Wl,--wrap=libssh2_hostkey_methods
+      -Wl,--wrap=_libssh2_curve25519_new -Wl,--wrap=_libssh2_curve25519_gen_k)
     if(SSHLUA_FAST_CIPHERS)
       target_compile_definitions(sshlua_libssh2 INTERFACE SL_FAST_CIPHERS=1)
       list(APPEND SSHLUA_WRAPS -Wl,--wrap=libssh2_crypt_methods

@@ -1,6 +1,5 @@
 --- From a name to an authenticated session: resolve, connect, greeting, key exchange, host key, authentication; each
---- phase
---- with a deadline of its own, all of them with one together; what a retry may cure is tried again.
+--- phase with a deadline of its own, all of them with one together; what a retry may cure is tried again.
 
 local add_keys = require("sshlua.add_keys")
 local algorithm_lists = require("sshlua.algorithm_lists")
@@ -36,10 +35,10 @@ end
 
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
 local function phase(target, name, fn, ...)
-  local before = core.now()
+  local before, limit = core.now(), limit_of(target, name)
   local r = task.pack(pcall(scope.deadline, {
-    seconds = limit_of(target, name), phase = name, host = target.name,
-    message = ("no answer within %g s (%s)"):format(limit_of(target, name), name),
+    seconds = limit, phase = name, host = target.name,
+    message = function() return ("no answer within %g s (%s)"):format(limit, name) end,
   }, fn, ...))
   if log.wants(2) then
     log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
@@ -48,8 +47,12 @@ local function phase(target, name, fn, ...)
   return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143
 end
 
+local tidy = {} -- a list of names as one word, as it was given -> without blanks
+
 local function join(list, more)
-  list = table.concat(options.list(list), ",")
+  local given = list
+  list = type(given) == "string" and tidy[given] or table.concat(options.list(given), ",")
+  if type(given) == "string" then tidy[given] = list end
   return more and list .. "," .. more or list
 end
 
@@ -98,8 +101,8 @@ local function explain_handshake(s, wanted, err)
   return err
 end
 
---- Without strict key exchange (CVE-2023-48795) a man in the middle can cut messages out of ChaCha20-Poly1305 or CBC-
---- EtM.
+--- Without strict key exchange (CVE-2023-48795) a man in the middle can cut messages out of ChaCha20-Poly1305 or
+--- CBC-EtM.
 local function check_terrapin(target, agreed)
   if agreed.strict_kex ~= false or target.opts.ciphers or target.opts.legacy then return end
   if agreed.cipher_in == "chacha20-poly1305@openssh.com" or agreed.cipher_out == "chacha20-poly1305@openssh.com" then
@@ -134,8 +137,9 @@ local function handshake(target, carrier, via)
         mac = agreed.mac_in, compression = agreed.compression,
       })
     end
-    rsa_size.check_host_key(target, s:host_key())
-    phase(target, "hostkey", hostkeys.verify, target, s:host_key())
+    local key = s:host_key()
+    if type(key) == "string" and core.key_type(key) == "ssh-rsa" then rsa_size.check_host_key(target, key) end
+    phase(target, "hostkey", hostkeys.verify, target, key)
     add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
   end)
   if ok then return s end
@@ -207,13 +211,12 @@ local function open_with_retries(target)
 end
 
 --- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting)
---- are
---- tried again with back-off; a rejected key or password never is.
+--- are tried again with back-off; a rejected key or password never is.
 ---@return sshlua.Session
 function M.open(target)
   local ok, s = pcall(scope.deadline, {
     seconds = target.opts.timeout, host = target.name,
-    message = target.opts.timeout and ("not connected within %g s"):format(target.opts.timeout) or nil,
+    message = function() return ("not connected within %g s"):format(target.opts.timeout) end,
   }, open_with_retries, target)
   if ok then
     local run, why = pcall(local_command.run, target)

@@ -80,6 +80,8 @@ local function known_order(types)
   return out
 end
 
+local orders = {} -- what is known of a host -> what to offer, where no option says more
+
 --- The host key algorithms to offer: certificates first where an authority is known that may vouch for the host, or
 --- where one may be revoked; then those of known keys, so that a server with several keys shows the known one.
 ---@return string comma-separated
@@ -103,16 +105,23 @@ function M.algorithms(target)
   local name, port = known_hosts.lookup_name(target)
   local known = decides_by_files(opts)
     and known_hosts.set_for(target, "ORDER", known_hosts.shown_name(name, port)) or core.known_hosts()
+  local types, about = known:types(name, port), nil
+  if not opts.host_key_allowed and not opts.legacy and opts.revoked_host_keys == nil then
+    about = (known:wants_certificate(name, port) and CERT or "") .. table.concat(types, ",")
+    if orders[about] then return orders[about] end
+  end
   if known:wants_certificate(name, port) or options.list(opts.revoked_host_keys)[1] then
     for _, algorithm in ipairs(default_order) do add(algorithm .. CERT) end
   end
-  for _, algorithm in ipairs(known_order(known:types(name, port))) do add(algorithm) end
+  for _, algorithm in ipairs(known_order(types)) do add(algorithm) end
   for _, algorithm in ipairs(default_order) do add(algorithm) end
   for _, algorithm in ipairs(opts.host_key_allowed or {}) do
     if not algorithm:find(CERT, 1, true) then add(algorithm) end
   end
   if opts.legacy then add("ssh-rsa") end
-  return table.concat(order, ",")
+  local list = table.concat(order, ",")
+  if about then orders[about] = list end
+  return list
 end
 
 --- Refusing -----------------------------------------------------------------------------------------------------------

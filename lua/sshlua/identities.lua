@@ -147,9 +147,18 @@ local function certificates_of(opts, path)
   return out, not opts.certificate_may_miss
 end
 
-local function stamp_of(path)
-  local stat = core.fs_stat_sync(path)
-  return stat and ("%s:%s:%s:%s"):format(stat.mtime, stat.size, stat.ino, stat.mode) or "none"
+--- What tells one state of a file from another, added to `stamp`.
+local function add_stamp(stamp, path)
+  local stat, n = core.fs_stat_sync(path) or {}, #stamp
+  stamp[n + 1], stamp[n + 2] = path, stat.mtime or false
+  stamp[n + 3], stamp[n + 4], stamp[n + 5] = stat.size or false, stat.ino or false, stat.mode or false
+end
+
+local function same(a, b)
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
 end
 
 --- A public key where a private one is named: it says which of the agent's keys is meant.
@@ -165,14 +174,12 @@ end
 local function load_file(path, opts, explicit)
   local certificates, strict = certificates_of(opts, path)
   -- What was learnt, a failure too, holds for the same files and the same passphrase only.
-  local stamps = {
-    stamp_of(path), stamp_of(path .. ".pub"), tostring(strict), tostring(explicit), tostring(opts.batch),
-    tostring(opts.passphrase),
-  }
-  for _, file in ipairs(certificates) do stamps[#stamps + 1] = file .. stamp_of(file) end
-  local stamp = table.concat(stamps, "\0")
+  local stamp = { strict, explicit, opts.batch or false, opts.passphrase or false }
+  add_stamp(stamp, path)
+  add_stamp(stamp, path .. ".pub")
+  for _, file in ipairs(certificates) do add_stamp(stamp, file) end
   local known = files[path]
-  if known and known.stamp == stamp then return known.identity() end
+  if known and same(known.stamp, stamp) then return known.identity() end
   local identity = once(function()
     local text, message = read_file(path)
     local self = explicit and from_public(text or read_file(path .. ".pub"), path)

@@ -39,15 +39,25 @@ local checks = {
   any = function() return true end,
 }
 
+local function check_of(kind)
+  if checks[kind] then return checks[kind] end
+  if kind == "false" then return function(v) return v == false end end
+  return function(v) return type(v) == kind end
+end
+
+local parsed = {} -- types with "|" -> their checks
+
+local function parse(wanted)
+  local list = {}
+  for kind in wanted:gmatch("[^|]+") do list[#list + 1] = check_of(kind) end
+  parsed[wanted] = list
+  return list
+end
+
 local function fits(value, wanted)
-  for kind in wanted:gmatch("[^|]+") do
-    if checks[kind] then
-      if checks[kind](value) then return true end
-    elseif type(value) == kind then
-      return true
-    elseif kind == "false" and value == false then
-      return true
-    end
+  local list = parsed[wanted] or parse(wanted)
+  for i = 1, #list do
+    if list[i](value) then return true end
   end
   return false
 end

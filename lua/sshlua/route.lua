@@ -22,6 +22,7 @@ local options = { "via", "proxy_jump", "proxy_command" }
 ---@param values table<string, string> token -> value
 ---@param ... table|nil the layers, the strongest first
 function M.choose(all, values, ...)
+  if all.via == nil and all.proxy_jump == nil and all.proxy_command == nil then return end -- none says anything
   for i = 1, select("#", ...) do
     local layer = (select(i, ...)) or {}
     local found

@@ -182,6 +182,7 @@ void sl_engine_kill(sl_engine *e) {
   if (e->hooks && e->hooks->dying) e->hooks->dying(e);
   sl_receive_forget(e);
   free_libssh2(e->raw);
+  sl_kex_forget(e);
   sl_buf_free(&e->in);
   e->raw = NULL;
   sl_engine_free_buried(e);

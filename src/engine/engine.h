@@ -77,6 +77,7 @@ struct sl_engine {
   /* send.c */
   unsigned char padding[64]; /* random */
   size_t padding_left;
+  struct evp_pkey_st *kex_pair; /* curve25519.c: ours, while the server's answer is awaited */
   /* keepalive.c */
   uv_timer_t *keepalive;
   uint64_t last_heard, keepalive_seen, keepalive_period; /* milliseconds of the loop's clock */
@@ -137,6 +138,7 @@ void sl_keepalive_stop(sl_engine *e);
 bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? */
 
 void sl_receive_forget(sl_engine *e); /* before libssh2's session is freed */
+void sl_kex_forget(sl_engine *e);
 
 void sl_rest_received(sl_engine *e, uint64_t bytes); /* that much came in one look at the wire */
 bool sl_rest_is_on(const sl_engine *e);              /* readers with little to deliver wait */

@@ -26,6 +26,9 @@ void sl_stdio_open(lua_State *L);
 /* luv.c: package.preload.luv on our loop, when built with luv. Adds luv_failed. */
 void sl_luv_open(lua_State *L);
 
+/* pool.c: memory for a state, made for many small objects. At its beginning. */
+void sl_pool_open(lua_State *L);
+
 /* leave.c: how the process ends. Adds flush_output; wraps os.exit. */
 void sl_leave_open(lua_State *L);
 void sl_leave_soon(lua_State *L, int code); /* from now on ending takes a second at most */

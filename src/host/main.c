@@ -109,6 +109,7 @@ int main(int argc, char **argv) {
     fputs("sshlua: not enough memory for a Lua state\n", stderr);
     return EXIT_FAILURE;
   }
+  sl_pool_open(L);
   lua_pushcfunction(L, run);
   lua_pushinteger(L, argc);
   lua_pushlightuserdata(L, argv);

@@ -58,7 +58,8 @@ local function run_until(fields, fn, ...)
   if not task.is_cancellation(err, fired) then error(err, 0) end
   local e = { kind = "timeout", cause = err.cause }
   for k, v in pairs(fields) do e[k] = v end
-  e.message = fields.message or ("timed out after " .. duration(seconds))
+  if type(e.message) == "function" then e.message = e.message() end
+  e.message = e.message or ("timed out after " .. duration(seconds))
   e.result = err.result
   errors.raise(e)
 end
@@ -78,7 +79,7 @@ function M.timeout(seconds, fn, ...)
 end
 
 --- timeout with more to say: `fields` go into the error (host, op, phase, message, hint).
----@param fields { seconds: number, message?: string }
+---@param fields { seconds: number, message?: string|fun(): string }
 function M.deadline(fields, fn, ...)
   local seconds = fields.seconds
   if seconds == nil or seconds == math.huge then return fn(...) end
