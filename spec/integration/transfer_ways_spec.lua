@@ -160,21 +160,20 @@ describe("a sparse file", function()
         local err = fails("connection_lost", verb, h, at(from), at(to), copy_opts)
         assert.is_nil(core.fs_stat_sync(at(to)))
         assert.is_number(err.bytes)
-        relay[direction].cut_after = nil
         h:close()
-        verb(h, at(from), at(to), copy_opts)
-        h:close()
+        verb(host(), at(from), at(to), copy_opts) -- not through the relay, which is slow
         assert.equal(size, core.fs_stat_sync(at(to)).size)
         assert(used(at(to)) < 16 * 1024 * 1024)
       end
       cut_once("up", h.put, "src", "up", cut_up)
+      relay.up.cut_after = nil
       cut_once("down", h.get, "up", "down", cut_down)
       ssh.here:run({ "cmp", at "src", at "down" }, { timeout = seconds })
       assert.is_nil(core.fs_stat_sync(at ".down.sshlua-part"))
     end, seconds)
   end
 
-  it("of 5 GiB goes both ways over a connection that is cut #long", through_cut(5 * 1024 ^ 3, 200000, 3 * 1024 ^ 3, 3600))
+  it("of 5 GiB goes both ways over a connection that is cut #long", through_cut(5 * 1024 ^ 3, 200000, 100 * 1024 ^ 2, 3600))
 
   it("goes both ways over a connection that is cut", through_cut(40 * 1024 ^ 2, 200000, 30 * 1024 ^ 2, 60))
 end)
