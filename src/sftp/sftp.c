@@ -217,10 +217,9 @@ static int l_handle_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg sftp_methods[] = {{"close", l_close},         {"why", l_why},
-                                        {"offers", l_offers},       {"limits", l_limits},
-                                        {"in_flight", l_in_flight}, {"moved", l_moved},
-                                        {NULL, NULL}};
+static const luaL_Reg sftp_methods[] = {
+    {"close", l_close},         {"why", l_why},     {"offers", l_offers}, {"limits", l_limits},
+    {"in_flight", l_in_flight}, {"moved", l_moved}, {NULL, NULL}};
 static const luaL_Reg sftp_meta[] = {{"__gc", l_close}, {NULL, NULL}};
 static const luaL_Reg handle_meta[] = {{"__gc", l_handle_gc}, {NULL, NULL}};
 static const luaL_Reg sftp_functions[] = {{"sftp", l_sftp}, {NULL, NULL}};
