@@ -66,6 +66,7 @@ test|cmd:pdsh|pdsh|pdsh|-|pdsh
 test|cmd:tmux|tmux|tmux|tmux|tmux
 test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-
+test|cmd:busybox|busybox|busybox|-|-
 test|file:/usr/lib/python3/dist-packages/asyncssh/__init__.py|python3-asyncssh|python3-asyncssh|-|-
 END
 }

@@ -9,6 +9,8 @@ Goal = collections.namedtuple("Goal", "workload what field limit peer unit", def
 GOALS = [
     Goal("fanout-100", "CPU", "cpu", 1.0, "go"),
     Goal("fanout-100", "CPU", "cpu", 0.1, "ssh"),
+    *[Goal("fleet", what, field, limit, peer) for peer in ("clush", "pdsh", "pssh", "ansible")
+      for what, field, limit in (("CPU", "cpu", 0.1), ("wall", "wall", 1.0))],
     Goal("one", "wall", "wall", 0.75, "libssh"),
     Goal("one", "wall", "wall", 0.5, "ssh"),
     Goal("exec-serial", "CPU ms/exec", "each", 0.2),
@@ -16,6 +18,7 @@ GOALS = [
     Goal("down", "CPU", "cpu", 0.9, "ssh"),
     Goal("up", "CPU", "cpu", 0.5, "ssh"),
     Goal("up", "CPU", "cpu", 0.5, "ssh, fed by head"),
+    Goal("dialogue", "CPU ms/dialogue", "each", 30),
     Goal("idle", "RSS KiB/session", "rss_each", 60),
     Goal("startup", "CPU ms", "each", 10),
     Goal("startup", "RSS MiB", "rss", 8, None, 1024),

@@ -49,6 +49,8 @@ def all_peers():
     sshlua = os.path.abspath(os.environ["SSHLUA"])
     go, libssh = os.path.join(build, "go-client"), os.path.join(build, "libssh-client")
     ssh = [os.path.join(PEERS, "ssh.sh")]
+    fleet = [os.path.join(PEERS, "fleet.sh")]
+    tools = {"clush": "clush", "pdsh": "pdsh", "pssh": "parallel-ssh", "ansible": "ansible"}
     no_ssh = None if shutil.which("ssh") else "no ssh"
     peers = [
         Peer(SSHLUA, [sshlua, os.path.join(PEERS, "sshlua.lua")], sshlua_missing(sshlua)),
@@ -61,6 +63,9 @@ def all_peers():
         Peer("ssh, own cipher", ssh, no_ssh, cipher=OWN_CHOICE, many=True),
         Peer("ssh, fed by head", ssh, no_ssh, many=True, verbs={"up": "up-fed"}),
     ]
+    for name, program in tools.items():
+        missing = None if shutil.which(program) else f"no {program}"
+        peers.append(Peer(name, fleet + [name], missing, many=True))
     return {peer.name: peer for peer in peers}
 
 

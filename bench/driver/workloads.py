@@ -5,8 +5,11 @@ Knows the common command line of the clients. Knows nothing of statistics or tab
 import os
 
 import client
+import peers
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CORE = ["sshlua", "go", "libssh", "asyncssh", "ssh"]
+FLEET = ["sshlua", "clush", "pdsh", "pssh", "ansible"]
 BLOCK = 65536
 MIB = 1 << 20
 
@@ -15,13 +18,13 @@ class Workload:
     """Hosts, connections or channels at once, commands, bytes: what the clients are told."""
 
     def __init__(self, name, title, verb, hosts=1, parallel=1, count=1, size=0, unit=None,
-                 command="true", extra=(), repeat=1, most_rounds=None, timeout=300):
+                 command="true", extra=(), only=None, repeat=1, most_rounds=None, timeout=300):
         self.name, self.title, self.verb = name, title, verb
         self.hosts, self.parallel, self.count, self.size = hosts, parallel, count, size
         self.unit = unit  # what CPU ms is given per, or None
         self.units = count if verb in ("exec", "idle") else hosts
         self.command = command
-        self.peers = CORE + list(extra)
+        self.peers = only or CORE + list(extra)
         self.repeat = repeat  # runs in each round
         self.most_rounds = most_rounds  # for what hardly varies and takes long
         self.timeout = timeout
@@ -70,6 +73,7 @@ def all_workloads(quick):
     hosts, execs, size, idle = small if quick else full
     slow = 600
     volume = f"{size // MIB} MiB"
+    device = os.path.join(ROOT, "spec", "support", "fake_device.lua")
     down = "dd if=/dev/zero bs=%d count={blocks} 2>/dev/null" % BLOCK
     return [
         Workload("one", "One host: start to exit", "one", unit="host", repeat=4),
@@ -77,6 +81,8 @@ def all_workloads(quick):
                  "fanout", hosts=100, parallel=100, unit="host", extra=["ssh, own kex"]),
         Workload(f"fanout-{hosts}", f"The same on {hosts} hosts, 100 at once",
                  "fanout", hosts=hosts, parallel=100, unit="host"),
+        Workload("fleet", f"A fleet verb: `true` on {hosts} hosts, 100 at once, against tools for many hosts",
+                 "fleet", hosts=hosts, parallel=100, unit="host", only=FLEET, timeout=slow),
         Workload("exec-serial", f"{execs} times `true` on one connection, one after the other",
                  "exec", count=execs, unit="exec"),
         Workload("exec-20", f"{execs} times `true` on one connection, 20 at once",
@@ -85,6 +91,10 @@ def all_workloads(quick):
                  extra=["ssh, own cipher"], timeout=slow),
         Workload("up", f"{volume} into a command", "up", size=size, command="wc -c",
                  extra=["ssh, own cipher", "ssh, fed by head"], timeout=slow),
+        Workload("dialogue", "200 dialogues with switches at once, 50 commands of 4 pages each",
+                 "dialogue", hosts=200, parallel=200, count=50, unit="dialogue",
+                 command=f"lua5.4 {device} nxos /nowhere tag=TAG", only=[peers.SSHLUA],
+                 most_rounds=3, timeout=slow),
         Workload("idle", f"{idle} idle authenticated sessions", "idle", hosts=idle,
                  parallel=50, count=idle, most_rounds=3, timeout=slow),
     ]

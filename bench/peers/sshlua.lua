@@ -63,6 +63,14 @@ function verbs.fanout()
   return #hosts
 end
 
+-- As scripts say it; connections are not kept.
+function verbs.fleet()
+  local fleet = ssh.hosts(hosts, {
+    identity = opt.key, known_hosts = opt["known-hosts"], agent = false, ssh_config = false, ciphers = opt.cipher,
+  })
+  return #fleet:run(opt.command, { parallel = parallel, keep = false }):ok()
+end
+
 function verbs.exec()
   local session, turns = connect(hosts[1]), {}
   for i = 1, count do turns[i] = i end
@@ -109,6 +117,29 @@ function verbs.idle()
   end
   for _, session in ipairs(sessions) do session:close() end
   return #sessions
+end
+
+-- A dialogue with a device on each host; count commands, the answer to each is four pages that name the host's number.
+local function talk(host, number)
+  local session = connect(host)
+  local command = opt.command:gsub("TAG", "sw" .. number)
+  local t = session:shell { profile = "cisco_nxos", command = command, timeout = 120 }
+  for i = 1, count do
+    local out = t:cmd "show long"
+    local _, lines = out:gsub("  sw" .. number .. " line %d+\n", "")
+    if lines ~= 64 or #out ~= #(("  sw%d line "):format(number)) * 65 + 185 then
+      error(("dialogue %d, command %d: %d lines"):format(number, i, lines))
+    end
+  end
+  t:close()
+  session:close()
+end
+
+function verbs.dialogue()
+  local numbers = {}
+  for i = 1, #hosts do numbers[i] = i end
+  ssh.each(numbers, function(i) talk(hosts[i], i) end, { parallel = parallel })
+  return #hosts
 end
 
 if not verbs[verb] then error("unknown verb " .. tostring(verb), 0) end

@@ -20,6 +20,17 @@ M.legacy = {
   kex = "diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1",
   ciphers = "aes256-cbc,aes128-cbc,3des-cbc",
   macs = "hmac-sha1",
+  rsa_sha1 = true, -- ssh-rsa: signatures with SHA-1
 }
+
+local none = {}
+
+--- What the option `legacy` adds: true, lists of a device's profile, or nothing.
+---@param legacy boolean|table|nil
+---@return { kex?: string, ciphers?: string, macs?: string, rsa_sha1?: boolean }
+function M.legacy_of(legacy)
+  if not legacy then return none end
+  return legacy == true and M.legacy or legacy
+end
 
 return M

@@ -22,15 +22,25 @@ local target_of = require("sshlua.target")
 local task = require("sshlua.task.core")
 local tunnel = lazy("sshlua.tunnel")
 
-local M = { options = target_of.options, target = target_of.new }
+local M = { options = target_of.options, target = target_of.new, with_profile = target_of.with_profile }
 
 local await = task.await
-local legacy = algorithm_lists.legacy
+local legacy_of = algorithm_lists.legacy_of
 
 --- Phases -----------------------------------------------------------------------------------------------------------
 
 local function limit_of(target, phase)
   return target.opts.timeouts and target.opts.timeouts[phase] or target_of.phase_limits[phase]
+end
+
+local timing_names = {
+  resolve = "dns", connect = "tcp", greeting = "kex", handshake = "kex", hostkey = "kex", auth = "auth",
+}
+
+--- Results tell how long the parts of connecting took.
+local function note_time(target, name, seconds)
+  local field = timing_names[name]
+  if field then target.timing[field] = (target.timing[field] or 0) + seconds end
 end
 
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
@@ -40,6 +50,7 @@ local function phase(target, name, fn, ...)
     seconds = limit, phase = name, host = target.name,
     message = function() return ("no answer within %g s (%s)"):format(limit, name) end,
   }, fn, ...))
+  note_time(target, name, core.now() - before)
   if log.wants(2) then
     log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
   end
@@ -58,7 +69,7 @@ end
 
 --- How RSA keys may sign; nil: in every way there is.
 local function rsa_signatures(o)
-  if o.legacy then return nil end
+  if legacy_of(o.legacy).rsa_sha1 then return nil end
   if not o.pubkey_algorithms then return "rsa-sha2-512,rsa-sha2-256" end
   local list = {}
   for _, name in ipairs(o.pubkey_algorithms) do
@@ -69,10 +80,11 @@ end
 
 local function algorithms(target)
   local o = target.opts
+  local legacy = legacy_of(o.legacy)
   return {
-    kex = join(o.kex or algorithm_lists.kex, o.legacy and legacy.kex),
-    ciphers = join(o.ciphers or algorithm_lists.ciphers, o.legacy and legacy.ciphers),
-    macs = join(o.macs or algorithm_lists.macs, o.legacy and legacy.macs),
+    kex = join(o.kex or algorithm_lists.kex, legacy.kex),
+    ciphers = join(o.ciphers or algorithm_lists.ciphers, legacy.ciphers),
+    macs = join(o.macs or algorithm_lists.macs, legacy.macs),
     host_key = hostkeys.algorithms(target),
     compression = o.compression and "zlib@openssh.com,none" or "none",
     sign = rsa_signatures(o),
@@ -94,7 +106,7 @@ local function explain_handshake(s, wanted, err)
     end
     if not common then
       err.message = ("no common %s algorithm; the server offers %s"):format(name, errors.excerpt(offered[field], 300))
-      err.hint = "an old server may need the option legacy = true, for this host only"
+      err.hint = "an old server may need the option legacy = true, for this host only; a device its profile"
       break
     end
   end
@@ -111,6 +123,13 @@ local function check_terrapin(target, agreed)
       hint = "update the server (CVE-2023-48795), or name the cipher in the option ciphers",
     })
   end
+end
+
+--- In its turn, when a fleet is being logged in to with the same credentials.
+local function log_in(s, target)
+  local function try() return phase(target, "auth", auth.authenticate, s, target) end
+  if target.gate then return target.gate:try(target, try) end
+  return try()
 end
 
 local function handshake(target, carrier, via)
@@ -140,7 +159,7 @@ local function handshake(target, carrier, via)
     local key = s:host_key()
     if type(key) == "string" and core.key_type(key) == "ssh-rsa" then rsa_size.check_host_key(target, key) end
     phase(target, "hostkey", hostkeys.verify, target, key)
-    add_keys.hand_over(target, phase(target, "auth", auth.authenticate, s, target))
+    add_keys.hand_over(target, log_in(s, target))
   end)
   if ok then return s end
   s:close()
@@ -191,6 +210,7 @@ end
 
 local function open_once(target)
   local way = target.route
+  target.timing = {}
   local s, child
   if way.hop then
     s = through(target, way.hop)
@@ -201,7 +221,9 @@ local function open_once(target)
   end
   local o = target.opts
   s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
-  return session.new(s, target, limit_of(target, "channel"), child)
+  local opened = session.new(s, target, limit_of(target, "channel"), child)
+  opened.opened_at = core.now()
+  return opened
 end
 
 local function open_with_retries(target)
@@ -215,7 +237,7 @@ end
 ---@return sshlua.Session
 function M.open(target)
   local ok, s = pcall(scope.deadline, {
-    seconds = target.opts.timeout, host = target.name,
+    seconds = target.opts.timeout, host = target.name, phase = "connect",
     message = function() return ("not connected within %g s"):format(target.opts.timeout) end,
   }, open_with_retries, target)
   if ok then

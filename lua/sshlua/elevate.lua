@@ -10,10 +10,10 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local gate = require("sshlua.password_gate")
 local privilege = require("sshlua.privilege")
 local scope = require("sshlua.task.scope")
 local secret = require("sshlua.secret")
-local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
 
 local M = {}
@@ -26,31 +26,6 @@ local TRY_HOSTS = 3
 local prepared = {} -- "sudo root" -> it has worked on a host
 
 --- Passwords --------------------------------------------------------------------------------------------------------
-
--- A password is tried on one host first. While it is, and after it was refused there, no other host gets it: fifty
--- hosts would lock fifty accounts.
-local gates = setmetatable({}, { __mode = "k" }) -- secret -> { accepted=, refused=, trying= event }
-local from_text = {}                              -- a password given as a string -> its secret
-
-local function gate_of(password)
-  gates[password] = gates[password] or {}
-  return gates[password]
-end
-
-local function password_for(plan, host)
-  local given = plan.password
-  if type(given) == "function" then given = given(host) end
-  if given == nil then
-    return secret.get(plan.program, { prompt = ("[%s] password: "):format(plan.program) })
-  end
-  if core.is_secret(given) then return given end
-  if type(given) ~= "string" then
-    local message = ("option '%s': the password function gave a %s"):format(plan.program, type(given))
-    errors.raise({ kind = "usage", message = message })
-  end
-  from_text[given] = from_text[given] or core.secret(plan.program, given)
-  return from_text[given]
-end
 
 --- Asks for the password that sudo will want, now, and returns it: for --ask-sudo. `opts` as ssh.secret.
 ---@param opts? sshlua.SecretOptions
@@ -180,38 +155,19 @@ function Talk:hear_out(answer)
   end
 end
 
---- Sends the password and hears what comes of it. One host does this first, see gates.
+--- Sends the password and hears what comes of it.
 local function send_password(self, password)
-  local gate = gate_of(password)
-  while gate.trying do gate.trying:wait() end
-  if gate.refused then
-    errors.raise({
-      kind = "auth", host = self.host, op = self.plan.program, name = "WRONG_PASSWORD", cause = gate.refused,
-      message = ("%s: not tried: the password was wrong on %s"):format(self.plan.program, gate.refused.host),
-    })
-  end
-  if not gate.accepted then gate.trying = sync.event() end
-  local r = task.pack(pcall(function()
-    self.answered = #self.heard
-    self:await(self.ch.write, self.ch, core.secret(password:name(), password, "\n"))
-    local before, rest = self:hear_out()
-    if not before then error(self:refused(), 0) end
-    return before, rest
-  end))
-  if r[1] then
-    gate.accepted = true
-  elseif errors.is(r[2], "auth") and r[2].name == "WRONG_PASSWORD" and not gate.accepted then
-    gate.refused = r[2]
-  end
-  local trying = gate.trying
-  gate.trying = nil
-  if trying then trying:set() end
-  if not r[1] then error(r[2], 0) end
-  return r[2], r[3]
+  self.answered = #self.heard
+  self:await(self.ch.write, self.ch, core.secret(password:name(), password, "\n"))
+  local before, rest = self:hear_out()
+  if not before then error(self:refused(), 0) end
+  return before, rest
 end
 
 local function answer(self)
-  return send_password(self, password_for(self.plan, self.host))
+  local program = self.plan.program
+  local password = gate.password(program, self.plan.password, self.host)
+  return gate.try(password, program, self.host, send_password, self, password)
 end
 
 --- Starting ---------------------------------------------------------------------------------------------------------
@@ -339,7 +295,7 @@ function M.prepare(hosts, opts)
   local key = plan.program .. " " .. plan.user
   for i = 1, prepared[key] and 0 or math.min(TRY_HOSTS, #hosts) do
     local h = hosts[i]
-    local one = { [plan.program] = opts[plan.program], check = false, timeout = opts.timeout, env = {} }
+    local one = { [plan.program] = opts[plan.program], check = false, safe = true, timeout = opts.timeout, env = {} }
     local ok, err = pcall(h.run, h, { "true" }, one)
     if ok then
       prepared[key] = true

@@ -11,11 +11,11 @@ local M = {}
 ---@alias sshlua.Kind
 ---| "usage" | "resolve" | "connect" | "handshake" | "hostkey" | "auth" | "channel" | "exit" | "signal"
 ---| "sftp" | "timeout" | "cancelled" | "closed" | "connection_lost" | "protocol" | "io" | "limit"
----| "memory" | "forward" | "config" | "fleet"
+---| "memory" | "forward" | "config" | "fleet" | "device"
 local KINDS = {
   "usage", "resolve", "connect", "handshake", "hostkey", "auth", "channel", "exit", "signal", "sftp",
   "timeout", "cancelled", "closed", "connection_lost", "protocol", "io", "limit", "memory", "forward",
-  "config", "fleet",
+  "config", "fleet", "device",
 }
 local is_kind = {}
 for _, kind in ipairs(KINDS) do is_kind[kind] = true end

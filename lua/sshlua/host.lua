@@ -1,12 +1,15 @@
 --- A host as playbooks hold it: connects on first use, keeps its connection for the script, runs verbs on it.
 
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local events = require("sshlua.events")
 local options = require("sshlua.options")
 local pool = require("sshlua.pool")
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
 local task = require("sshlua.task")
 local lazy = require("sshlua.lazy")
 local transfer = lazy("sshlua.transfer")
@@ -48,7 +51,7 @@ function M.new(text, opts, level, below)
   }, host_mt)
 end
 
-local verb_options = options.merge(command.options, { safe = "boolean" })
+local verb_options = options.merge(command.options, { safe = "boolean", dry_run = "boolean" })
 
 --- The host with other defaults for its verbs, on the same connection: h:with{ cwd = "/srv" }.
 ---@param defaults sshlua.CommandOptions
@@ -83,26 +86,49 @@ local function within_time(self, opts, what, fn, ...)
   }, fn, ...)
 end
 
+--- Seconds: `what` took so long, and when the connection was made for it, also how long each part of that took.
+local function timing_of(session, before, ready, what, seconds)
+  local timing = { connect = ready - before, [what] = seconds }
+  if session.opened_at and session.opened_at >= before then
+    for name, value in pairs(session.target.timing or {}) do timing[name] = value end
+  end
+  return timing
+end
+
+--- Hears of whole lines as they come, while somebody listens.
+local function told(self, opts)
+  if events.wants() then opts.sink = lazy.load("sshlua.lines").told(self.name, opts.sink) end
+end
+
 local function run_on_session(self, cmd, opts)
+  told(self, opts)
   local check = opts.check
   opts.check = false
   local before = core.now()
   local s = self:session()
   local ready = core.now()
   local result = s:exec(cmd, opts)
-  result.timing = { connect = ready - before, exec = result.duration }
+  result.timing = timing_of(s, before, ready, "exec", result.duration)
   result.safe = opts.safe
   if check ~= false then result:check() end
   return result
 end
 
---- Runs a command; raises when it fails unless check = false. See Session.exec.
+--- What a command that may change something gives in a dry run.
+local function skipped(self, cmd)
+  return Result.own({ host = self.name, port = self.port, cmd = cmd, code = 0, skipped = true, dry_run = true })
+end
+
+--- Runs a command; raises when it fails unless check = false. See Session.exec. In a dry run only what is said to be
+--- safe is run.
 ---@param cmd string|(string|number)[]
 ---@param opts? sshlua.CommandOptions
 ---@return sshlua.Result
 function Host:run(cmd, opts)
   opts = merged(self, opts, 2)
   local text = command.check(cmd, opts, 2)
+  if not opts.safe and settings.is_dry(self.defaults, opts) then return skipped(self, cmd) end
+  opts.dry_run = nil
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts)
 end
 
@@ -112,7 +138,7 @@ end
 ---@return string
 function Host:read(cmd, opts)
   opts = merged(self, opts, 2)
-  opts.check = true
+  opts.check, opts.dry_run = true, nil
   local text = command.check(cmd, opts, 2)
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts):text()
 end
@@ -141,9 +167,22 @@ end
 ---@return sshlua.Shell
 function Host:shell(opts)
   refuse_privilege(self, "shell", "talks")
-  local kept = { env = self.defaults.env, timeout = self.defaults.timeout }
+  local kept = { env = self.defaults.env, timeout = self.defaults.timeout, profile = self.target.opts.profile }
   -- loaded when somebody talks
   return lazy.load("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
+end
+
+--- A device by its profile (option `profile` here or of the host): cmd, configure, confirm, rollback, save. Its old
+--- algorithms are offered to this host only.
+---@param opts sshlua.DeviceOptions
+---@return sshlua.Device
+function Host:device(opts)
+  refuse_privilege(self, "device", "talks")
+  local own = self.target.opts.profile
+  opts = options.merge({ env = self.defaults.env, timeout = self.defaults.timeout, profile = own }, opts)
+  local target = self.target
+  if opts.profile and opts.profile ~= own then target = connect.with_profile(target, opts.profile, 2) end
+  return lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2)
 end
 
 --- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end
@@ -164,11 +203,20 @@ function Host:dial(address, opts)
   return self:session():dial(address, opts)
 end
 
+local function copy_on_session(self, op, from, to, opts)
+  local before = core.now()
+  local s = self:session()
+  local ready = core.now()
+  local result = transfer.run(self, op, from, to, opts)
+  result.timing = timing_of(s, before, ready, "transfer", core.now() - ready)
+  return result
+end
+
 local function copy(self, op, from, to, opts, level)
   options.check(opts, transfer.options, level + 1)
   opts = transfer.check(op, from, to, options.merge(transfer.kept(self), opts), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
-  return within_time(self, opts, what, transfer.run, self, op, from, to, opts)
+  return within_time(self, opts, what, copy_on_session, self, op, from, to, opts)
 end
 
 --- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, a list of these, or
@@ -221,10 +269,16 @@ function Host:read_file(path, opts) return transfer_text.read(path, opts, 2)(sel
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
 function Host:close() connect.close_shared(self.target) end
 
+--- What a host has to be like, and what is known of it: sshlua.state, loaded when one of them is used.
+for _, verb in ipairs({
+  "file", "dir", "link", "line", "service", "package", "account", "facts", "reboot", "wait_up", "hostkeys",
+}) do
+  Host[verb] = function(self, ...) return (lazy.load("sshlua.state").call(self, verb, 2, ...)) end
+end
+
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "forward", "socks", "reverse", "link", "file", "dir", "line", "service",
-  "package", "facts", "reboot", "wait_up", "hostkeys",
+  "forward", "socks", "reverse",
 }) do
   Host[verb] = function()
     errors.usage(2, "host:%s is not part of this version", verb)
@@ -232,6 +286,7 @@ for _, verb in ipairs({
 end
 
 M.close_all = pool.close_all
+M.class = Host -- whose verbs sshlua.steps puts itself around
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string

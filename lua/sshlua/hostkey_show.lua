@@ -1,6 +1,7 @@
 --- Host keys as people see them: fingerprints, names of types, random art.
 
 local core = require("sshlua.core")
+local rsa_size = require("sshlua.rsa_size")
 
 local M = {}
 
@@ -23,29 +24,13 @@ function M.fingerprint(blob, hash)
   return "MD5:" .. digest:gsub(".", function(c) return (":%02x"):format(c:byte()) end):sub(2)
 end
 
-local function take_string(blob, at)
-  local a, b, c, d = blob:byte(at, at + 3)
-  if not d then return nil end
-  local n = ((a * 256 + b) * 256 + c) * 256 + d
-  if at + 3 + n > #blob then return nil end
-  return blob:sub(at + 4, at + 3 + n), at + 4 + n
-end
-
 --- Bits of a key: of an RSA modulus, or what the type says.
 ---@param blob string a plain key
 ---@return integer? bits nil: not known
 function M.bits(blob)
-  local name, at = take_string(blob, 1)
-  if name ~= "ssh-rsa" then return sizes[name or ""] end
-  local _, after = take_string(blob, at)
-  local n = after and take_string(blob, after)
-  n = n and n:gsub("^%z+", "") or ""
-  if n == "" then return nil end
-  local bits, top = (#n - 1) * 8, n:byte(1)
-  while top > 0 do
-    bits, top = bits + 1, math.floor(top / 2)
-  end
-  return bits
+  local bits = rsa_size.bits(blob)
+  if bits then return bits > 0 and bits or nil end
+  return sizes[core.key_type(blob) or ""]
 end
 
 --- "ED25519", "RSA", ...

@@ -3,6 +3,7 @@
 
 local lazy = require("sshlua.lazy")
 local ask = lazy("sshlua.hostkey_ask")
+local algorithm_lists = require("sshlua.algorithm_lists")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local known_hosts = require("sshlua.known_hosts")
@@ -118,7 +119,7 @@ function M.algorithms(target)
   for _, algorithm in ipairs(opts.host_key_allowed or {}) do
     if not algorithm:find(CERT, 1, true) then add(algorithm) end
   end
-  if opts.legacy then add("ssh-rsa") end
+  if algorithm_lists.legacy_of(opts.legacy).rsa_sha1 then add("ssh-rsa") end
   local list = table.concat(order, ",")
   if about then orders[about] = list end
   return list

@@ -1,24 +1,20 @@
 --- Many hosts: the same verbs, fanned out with a limit. A verb finishes on every host, whatever happens on the others,
 --- returns Results, and raises one error of kind fleet at the end unless check = false.
 
-local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local lazy = require("sshlua.lazy")
 local elevate = lazy("sshlua.elevate")
 local errors = require("sshlua.errors")
+local executor = require("sshlua.executor")
 local host = require("sshlua.host")
 local hostset = lazy("sshlua.hostset")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
-local results = require("sshlua.results")
-local task = require("sshlua.task")
 local transfer = lazy("sshlua.transfer")
 local transfer_text = lazy("sshlua.transfer_text")
 
 local M = {}
-
-local PARALLEL = 64
 
 ---@class sshlua.Fleet a list of hosts
 local Fleet = {}
@@ -57,64 +53,51 @@ function Fleet:with(defaults)
   return setmetatable(view, fleet_mt)
 end
 
-local function failed_result(h, err)
-  local r = errors.is(err) and err.result
-  local fields = Result.is(r) and r or {}
-  local copy = {}
-  for k, v in pairs(fields) do copy[k] = v end
-  copy.host, copy.port, copy.err = h.name, h.port, errors.wrap(err, { host = h.name })
-  return Result.new(copy)
-end
-
-local function count_failed(rs)
-  local n = 0
-  for _, r in ipairs(rs) do
-    if not r.ok then n = n + 1 end
-  end
-  return n
-end
-
-local function raise_if_failed(rs, op)
-  local failed = count_failed(rs)
-  if failed == 0 then return end
-  local cause
-  for _, r in ipairs(rs) do
-    if not r.ok and cause == nil then
-      local ok, err = pcall(r.check, r)
-      cause = r.err or (not ok and err) or nil
-    end
-  end
-  errors.raise({
-    kind = "fleet", op = op, result = rs, cause = cause,
-    message = ("%s failed on %d of %d hosts: %s"):format(op, failed, #rs, tostring(rs)),
-  })
-end
-
 local function preferred_parallel() return require("sshlua.preferences").load(connect.options).more.parallel end
 
 --- Calls fn(h) for each host and returns Results, one per host, in order. The cancellation of the whole goes through.
 local function fan_out(self, opts, op, fn)
-  local list = task.map(self, function(h)
-    local ok, r = pcall(fn, h)
-    if ok then return Result.is(r) and r or Result.new({ host = h.name, port = h.port, code = 0, value = r }) end
-    if errors.is(r, "cancelled") or errors.is(r, "usage") then error(r, 0) end
-    return failed_result(h, r)
-  end, { parallel = opts.parallel or preferred_parallel() or PARALLEL })
-  local rs = results.new(list)
-  if opts.check ~= false then raise_if_failed(rs, op) end
-  return rs
+  opts.parallel = opts.parallel or preferred_parallel()
+  return executor.run(self, opts, op, fn)
 end
 
-local each_options = { parallel = "count", check = "boolean" }
+local each_options = options.merge(executor.options, { timeout = "seconds", idle = "seconds" })
+
+--- Options of the executor that a verb on fleets has beside its own.
+local function check_own(opts, level)
+  executor.check(options.check(opts, executor.options, level + 1), level + 1)
+end
+
+--- Each host's verbs within the silence that is allowed.
+local function with_idle(self, opts)
+  if not opts.idle then return self end
+  local view = self:with({ idle = opts.idle })
+  opts.idle = nil
+  return view
+end
 
 --- fn(h) for each host, `parallel` at once; its failures are collected, and what it returns is in result.value.
+--- `timeout` is wall time of each host, `idle` the silence that each of its commands may keep.
 ---@param fn fun(h: sshlua.Host): any
----@param opts? { parallel?: integer, check?: boolean }
+---@param opts? sshlua.ExecutorOptions and timeout, idle
 ---@return sshlua.Results
 function Fleet:each(fn, opts)
-  opts = options.check(opts, each_options, 2)
+  opts = options.merge(options.check(opts, each_options, 2))
+  executor.check(opts, 2)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
-  return fan_out(self, opts, "each", fn)
+  return fan_out(with_idle(self, opts), opts, "each", fn)
+end
+
+--- fn(h) for each host, batch by batch: rolling({ batch = { 1, 5, "100%" }, max_failed = 1 }, fn). See docs/fleets.md.
+---@param opts sshlua.RollingOptions
+---@param fn fun(h: sshlua.Host): any
+---@return sshlua.Results
+function Fleet:rolling(opts, fn)
+  local rolling = lazy.load("sshlua.rolling")
+  opts = rolling.check(opts, 2)
+  if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
+  opts.parallel = opts.parallel or preferred_parallel()
+  return rolling.run(with_idle(self, opts), opts, fn, M.of)
 end
 
 local function split(opts, keep)
@@ -126,34 +109,41 @@ local function split(opts, keep)
   return own, rest
 end
 
+--- What runs a command on each host of a fleet; a password for it is tried on one host before the others.
+---@param opts table those of host:run
+---@return fun(h: sshlua.Host, more?: table): sshlua.Result more: options of this host
+function M.runner(fleet, cmd, opts)
+  local refusal = fleet[1] and privilege.plan(options.merge(fleet[1].defaults, opts)) and elevate.prepare(fleet, opts)
+  return function(h, more)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return h:run(cmd, more and options.merge(opts, more) or opts)
+  end
+end
+
 --- Runs a command on every host.
 ---@param cmd string|(string|number)[]
----@param opts? table those of host:run, and parallel
+---@param opts? table those of host:run, and sshlua.ExecutorOptions
 ---@return sshlua.Results
 function Fleet:run(cmd, opts)
-  local own, rest = split(opts, each_options)
-  options.check(own, each_options, 2)
+  local own, rest = split(opts, executor.options)
+  check_own(own, 2)
   command.check(cmd, options.check(rest, command.options, 2), 2)
   rest.check = false
-  local refusal = self[1] and privilege.plan(options.merge(self[1].defaults, rest)) and elevate.prepare(self, rest)
-  return fan_out(self, own, "run", function(h)
-    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    return h:run(cmd, rest)
-  end)
+  return fan_out(self, own, "run", M.runner(self, cmd, rest))
 end
 
 --- What all hosts together may have on their way, so that memory does not grow with the fleet.
 local BUFFERS, BUFFER_MIN, BUFFER_MAX = 16 * 1024 * 1024, 256 * 1024, 4 * 1024 * 1024
 
 local function copy(self, op, from, opts, to_of)
-  local own, rest = split(opts, each_options)
-  options.check(own, each_options, 3)
+  local own, rest = split(opts, executor.options)
+  check_own(own, 3)
   transfer.check(op, from, to_of({ name = "host" }), rest, 3)
   rest.check = nil
   if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or (from.data == nil and from[1] == nil)) then
     errors.usage(3, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }", op, #self)
   end
-  local at_once = math.min(#self, own.parallel or preferred_parallel() or PARALLEL)
+  local at_once = math.min(#self, own.parallel or preferred_parallel() or executor.PARALLEL)
   rest.buffer = rest.buffer or math.max(BUFFER_MIN, math.min(BUFFER_MAX, math.floor(BUFFERS / math.max(at_once, 1))))
   local refusal = elevate.prepare(self, rest)
   return fan_out(self, own, op, function(h)
@@ -269,6 +259,21 @@ end
 function Fleet:tail(path, opts)
   local tail = lazy.load("sshlua.tail") -- loaded when somebody follows
   return tail.loop(tail.new(self, path, opts, 2))
+end
+
+--- State verbs: the executor's options are the fleet's, the rest is as for one host; see sshlua.state.
+for _, verb in ipairs({
+  "file", "dir", "link", "line", "service", "package", "account", "facts", "reboot", "wait_up", "hostkeys",
+}) do
+  Fleet[verb] = function(self, ...)
+    local args, own, rest = lazy.load("sshlua.state").for_fleet(verb, executor.options, 2, ...)
+    executor.check(own, 2)
+    local refusal = elevate.prepare(self, rest)
+    return (fan_out(self, own, verb, function(h)
+      if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+      return (h[verb](h, (table.unpack or unpack)(args, 1, args.n))) -- luacheck: ignore 143
+    end))
+  end
 end
 
 --- Closes every connection.

@@ -64,6 +64,23 @@ function M.copy(from, to, opts) return (lazy.load("sshlua.transfer_copy").copy(f
 ---@return sshlua.Inventory
 function M.inventory(source, opts) return (lazy.load("sshlua.inventory").open(source, opts, 2)) end
 
+--- Writes each step of each host down, from now on: a run that was killed goes on with { resume = true } where it was.
+---@param file string
+---@param opts? sshlua.JournalOptions
+function M.journal(file, opts) lazy.load("sshlua.journal").open(file, opts, 2) end
+
+--- Ends the journal before the run ends.
+function M.journal_end() lazy.load("sshlua.journal").close() end
+
+--- Calls fn(event) for what happens on fleets: which hosts start, their steps and lines, how they end. docs/fleets.md.
+---@param fn fun(event: sshlua.FleetEvent)
+---@return fun() stop
+function M.watch(fn)
+  if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
+  lazy.load("sshlua.steps").install()
+  return lazy.load("sshlua.events").listen(fn)
+end
+
 --- A session by hand.
 ---@param name string
 ---@param opts? sshlua.ConnectOptions

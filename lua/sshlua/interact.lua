@@ -24,7 +24,10 @@ local function typed(self, tty, escape)
     if not bytes then return "eof" end
     local at = escape and bytes:find(escape, 1, true)
     if at then bytes = bytes:sub(1, at - 1) end
-    if bytes ~= "" then await(self.ch.write, self.ch, bytes) end
+    if bytes ~= "" then
+      if self.rec then self.rec:input(bytes) end
+      await(self.ch.write, self.ch, bytes)
+    end
     if at then return "escape" end
   end
 end

@@ -19,6 +19,10 @@ function M.push(fn)
   end
 end
 
+--- What whoever took a ^C does when it has done so: everything is cancelled as if nobody had taken it. The program sets
+--- it; without one there is nobody who would have cancelled anything.
+function M.go_on() end
+
 --- True when somebody took it.
 function M.deliver()
   for i = #handlers, 1, -1 do

@@ -8,9 +8,8 @@ local user_shell = require("sshlua.user_shell")
 
 local M = {
   stdout = "inherit", -- where its output goes; changed where standard output carries something else
+  seconds = 60, -- it may take that long; ssh would wait for ever
 }
-
-local SECONDS = 60 -- ssh would wait for ever
 
 --- Runs the target's command, if it has one, to its end.
 ---@param target table {name=, opts=}
@@ -20,7 +19,7 @@ function M.run(target)
   pcall(io.stdout.flush, io.stdout) -- what the script has said stands before what the command says
   local before = core.now()
   local ok, code, signal = pcall(user_shell.run, command, {
-    what = "LocalCommand", seconds = SECONDS, stdout = M.stdout,
+    what = "LocalCommand", seconds = M.seconds, stdout = M.stdout,
   })
   if not ok and (not errors.is(code) or errors.is(code, "cancelled")) then error(code, 0) end
   if not log.wants(1) then return end

@@ -97,6 +97,7 @@ function M.close(target)
   if entry and entry.session then
     local s = entry.session
     entry.session = nil
+    if not entry.opening then pool[key_of(target)] = nil end
     s:close()
   end
 end

@@ -288,7 +288,13 @@ end
 --- Starts a command and returns at once. Read both streams: they share one window.
 ---@return sshlua.Process
 function M.spawn(session, cmd, opts)
-  return process_on(session, start(session, cmd, opts, true), cmd, opts.merge)
+  local ch = start(session, cmd, opts, true)
+  local p = process_on(session, ch, cmd, opts.merge)
+  if not opts.record then return p end
+  local ok, err = pcall(lazy.load("sshlua.record_process").attach, p, opts, command.label(command.text(cmd, 4)))
+  if ok then return p end
+  session:_close_channel(ch)
+  error(err, 0)
 end
 
 --- A channel for a person or a dialogue: variables, a terminal, and then the user's shell, or a command.
@@ -361,7 +367,10 @@ end
 --- Tells a pty its new size.
 ---@param cols integer
 ---@param rows integer
-function Process:resize(cols, rows) await(self.ch.resize, self.ch, cols, rows) end
+function Process:resize(cols, rows)
+  await(self.ch.resize, self.ch, cols, rows)
+  if self.rec then self.rec:resize(cols, rows) end
+end
 
 --- TERM, a moment to end in, then the channel is closed. Never waits longer than that.
 function Process:kill()
@@ -378,6 +387,7 @@ function Process:close()
   if self.closed then return end
   self.closed = true
   self.session:_close_channel(self.ch)
+  if self.rec then self.rec:close() end
 end
 process_mt.__close = Process.close
 

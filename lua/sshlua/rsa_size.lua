@@ -16,7 +16,7 @@ local function field(blob, at)
   return blob:sub(at + 4, at + 3 + length), at + 4 + length
 end
 
---- The bits of an RSA key's modulus; nil for keys of other types.
+--- The bits of an RSA key's modulus, 0 when it has none; nil for keys of other types.
 ---@param blob string
 ---@return integer|nil
 function M.bits(blob)

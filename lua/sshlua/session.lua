@@ -196,8 +196,9 @@ end
 ---@field sudo? boolean|string|sshlua.Privilege
 ---@field su? boolean|string|sshlua.Privilege
 ---@field doas? boolean|string|sshlua.Privilege
+---@field record? boolean|string|{ to?: boolean|string, input?: boolean } with a pty: a recording, see docs/recording.md
 local spawn_options = {
-  cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
+  record = "boolean|string|table", cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
   sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
@@ -208,6 +209,10 @@ local spawn_options = {
 function Session:spawn(cmd, opts)
   opts = with_defaults(self, options.check(opts, spawn_options, 2))
   command.check(cmd, opts, 2)
+  if opts.record then
+    if not opts.pty then errors.usage(2, "option 'record' goes with a pty") end
+    lazy.load("sshlua.record").check(opts.record, 2)
+  end
   local ok, p = pcall(process.spawn, self, cmd, opts)
   if not ok then error(errors.wrap(p, { host = self.name, op = "spawn", phase = "command" }), 0) end
   return p
@@ -225,11 +230,24 @@ function Session:subsystem(name)
   return p
 end
 
+local function with_profile(target, opts)
+  local profile = target.opts.profile
+  return profile and options.merge({ profile = profile }, opts) or opts
+end
+
 --- A dialogue with the user's shell, a device, or a program: send, expect, cmd, interact.
 ---@param opts? sshlua.ShellOptions
 ---@return sshlua.Shell
 function Session:shell(opts)
-  return lazy.load("sshlua.shell").open(function() return self end, opts, 2) -- loaded when somebody talks
+  -- loaded when somebody talks
+  return lazy.load("sshlua.shell").open(function() return self end, with_profile(self.target, opts), 2)
+end
+
+--- A device by its profile: cmd, configure, confirm, rollback, save.
+---@param opts sshlua.DeviceOptions
+---@return sshlua.Device
+function Session:device(opts)
+  return lazy.load("sshlua.device").open(function() return self end, with_profile(self.target, opts), 2)
 end
 
 --- Files of the host: opened on first use, one for everybody who has this session.

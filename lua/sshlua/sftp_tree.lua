@@ -5,6 +5,7 @@ local errors = require("sshlua.errors")
 local options = require("sshlua.options")
 local sftp_file = require("sshlua.sftp_file")
 local task = require("sshlua.task")
+local wildcard = require("sshlua.wildcard")
 
 local M = {}
 
@@ -139,46 +140,17 @@ end
 
 --- Globbing ---------------------------------------------------------------------------------------------------------
 
---- A component of a glob as a Lua pattern; nil when it has nothing special.
-local function pattern_of(component)
-  if not component:find("[*?%[]") then return nil end
-  local out, i = { "^" }, 1
-  while i <= #component do
-    local c = component:sub(i, i)
-    local close = c == "[" and component:find("]", i + 2, true)
-    if c == "*" then
-      out[#out + 1] = ".*"
-    elseif c == "?" then
-      out[#out + 1] = "."
-    elseif close then
-      local set = component:sub(i + 1, close - 1):gsub("^!", "^"):gsub("[%%%]]", "%%%0")
-      out[#out + 1] = "[" .. set .. "]"
-      i = close
-    else
-      out[#out + 1] = c:gsub("%p", "%%%0")
-    end
-    i = i + 1
-  end
-  out[#out + 1] = "$"
-  return table.concat(out)
-end
-
-local function matches(pattern, component, name)
-  if name:sub(1, 1) == "." and component:sub(1, 1) ~= "." then return false end
-  return name:find(pattern) ~= nil
-end
-
 local expand -- of the components from `at` on, below `base`
 
 local function expand_pattern(self, base, components, at, found)
-  local pattern = pattern_of(components[at])
+  local matches = wildcard.names((components[at]:gsub("\\", "\\\\"))) -- a backslash is a letter here
   local ok, entries = pcall(list, self, base)
   if not ok then
     if errors.is(entries, "sftp") then return end -- not a directory, or not ours to read
     error(entries, 0)
   end
   for _, entry in ipairs(entries) do
-    if matches(pattern, components[at], entry.name) then
+    if matches(entry.name) then
       expand(self, join(base, entry.name), components, at + 1, found)
     end
   end
@@ -188,7 +160,7 @@ function expand(self, base, components, at, found)
   local component = components[at]
   if not component then
     found[#found + 1] = base
-  elseif pattern_of(component) then
+  elseif wildcard.is_magic(component) then
     expand_pattern(self, base, components, at, found)
   else
     local path = join(base, component)

@@ -4,9 +4,12 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expect = require("sshlua.expect")
+local lazy = require("sshlua.lazy")
 local listener = require("sshlua.shell_listen")
 local options = require("sshlua.options")
 local process = require("sshlua.process")
+local profiles = require("sshlua.profiles")
+local prompts = require("sshlua.shell_prompt")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
 local text_of = require("sshlua.shell_text")
@@ -17,12 +20,13 @@ local await = task.await
 local TIMEOUT = 30
 local ECHO_SECONDS = 1
 local LEARN_QUIET = 0.4
-local PAGERS = { "%-%-+%s*%(?[Mm]ore%)?[^\n]*%-%-+", "<%-+%s*[Mm]ore%s*%-+>", "%(END%)", "^:$", "[Pp]ress any key.*" }
 local PAGES_MAX = 100000
+local PUT_MAX = 16384
 
 ---@class sshlua.Shell: sshlua.Listener
 ---@field banner string what came before the first prompt
 ---@field prompt any what it goes by; a learnt one is a pattern
+---@field line string the prompt that came last
 local Shell = {}
 for name, fn in pairs(listener.Listener) do Shell[name] = fn end
 local shell_mt = { __index = Shell, __name = "sshlua.Shell" }
@@ -41,75 +45,20 @@ function shell_mt:__tostring() return "sshlua.Shell: " .. self.host end
 ---@field look_back? integer bytes that a match may reach back over what was searched before
 ---@field max_buffer? integer bytes that are kept while nothing matches, default 8 MiB
 ---@field wrap? boolean false: lines that fill the terminal exactly are not joined with the next
----@field record? string not part of this version
+---@field profile? string|sshlua.Profile|false a kind of device: its prompt, pager, questions and line end
+---@field record? boolean|string|table file, directory/, true, or { to =, input = }: see docs/recording.md
 local shell_options = {
   prompt = "string|function|table|userdata|false", pager = "boolean|string|table", timeout = "seconds",
   command = "string", pty = "boolean|table", env = "table", newline = "string", settle = "seconds",
-  look_back = "count", max_buffer = "count", wrap = "boolean", record = "any",
+  look_back = "count", max_buffer = "count", wrap = "boolean", record = "boolean|string|table",
+  profile = "string|table|false",
 }
-
---- Lines that are waited for ------------------------------------------------------------------------------------------
-
---- A test of one line: line -> where the match begins, or nil. It has to reach to the end of the line.
-local function line_test(what, level)
-  if type(what) == "function" then
-    return function(line)
-      local from = what(line)
-      return from and (type(from) == "number" and from or 1) or nil
-    end
-  end
-  local set = expect.compile(what, nil, level + 1)
-  return function(line)
-    for _, branch in ipairs(set) do
-      local from, to = branch.find(line)
-      if from and not line:find("%S", to + 1) then return from, branch end
-    end
-  end
-end
-
-local function pager_test(pager, level)
-  if pager == nil or pager == false then return function() end end
-  local list = {}
-  if type(pager) == "table" then
-    for _, pattern in ipairs(pager) do list[#list + 1] = { pattern, " " } end
-    for pattern, key in pairs(pager) do
-      if type(pattern) == "string" then list[#list + 1] = { pattern, key } end
-    end
-  else
-    for _, pattern in ipairs(pager == true and PAGERS or { pager }) do list[#list + 1] = { pattern, " " } end
-  end
-  for _, entry in ipairs(list) do
-    if type(entry[2]) ~= "string" then errors.usage(level + 1, "option 'pager': what is sent must be a string") end
-  end
-  return line_test(list, level + 1)
-end
-
---- A set for the listener that looks at the last line only.
-local function lines_set(self, want_pager)
-  return { custom = function(text)
-    local last = text:byte(-1)
-    if last == 10 or last == nil then return nil end -- between lines: the usual case
-    local line, at = text_of.last_line(text, expect.END_LOOK_BACK)
-    if want_pager then
-      local from, branch = self.is_pager(line)
-      if from then return { from = at, to = #text, unsure = true, key = branch.action } end
-    end
-    if not line:find("%S") then return nil end
-    local from = self.is_prompt(line)
-    if not from then return nil end
-    -- Where the prompt begins in what came: rendering may have shortened the line.
-    local raw = text:sub(at)
-    local seen = line:sub(from)
-    local start = raw:find(seen, 1, true)
-    return { from = start and at + start - 1 or at, to = #text, unsure = true, line = line }
-  end, name = "the prompt" }
-end
 
 --- Opening ------------------------------------------------------------------------------------------------------------
 
 local function set_prompt(self, prompt, level)
   self.prompt = prompt
-  self.is_prompt = line_test(prompt, level + 1)
+  self.is_prompt = prompts.test(prompt, level + 1)
 end
 
 local function last_line(self) return (text_of.last_line(self:pending(), expect.END_LOOK_BACK)) end
@@ -123,7 +72,7 @@ local function learn(self, deadline)
     local line = last_line(self)
     if line:find("%S") and line == before and self:size() > size then
       set_prompt(self, text_of.prompt_pattern(line), 1)
-      self.banner = banner
+      self.banner, self.line = banner, line
       self:take_all()
       return
     end
@@ -139,21 +88,30 @@ end
 local function first_prompt(self)
   local deadline = core.now() + self.timeout
   if self.prompt == nil then return learn(self, deadline) end
-  local m = self:wait(lines_set(self, true), deadline)
+  local m = self:wait(prompts.set(self), deadline)
   for _ = 1, 100 do -- pagers of a long banner
     if not (m and m.key) then break end
     self:consume(m)
     self:send(m.key)
-    m = self:wait(lines_set(self, true), deadline)
+    m = self:wait(prompts.set(self), deadline)
   end
   if m == "eof" then self:fail_ended("wait for the first prompt", "open") end
   if not m or m == "limit" then self:fail_timeout("wait for the first prompt", "open", self.timeout) end
-  self.banner = text_of.render(self:consume(m))
+  self.banner, self.line = text_of.render(self:consume(m)), m.line
 end
 
+--- What the options leave open, the profile says.
 local function check(opts, level)
   opts = options.check(opts, shell_options, level + 1)
-  if opts.record ~= nil then errors.usage(level + 1, "option 'record' is not part of this version") end
+  if opts.profile then
+    local p = profiles.find(opts.profile, level + 1)
+    local prompt = p.prompt or nil
+    opts = options.merge({ prompt = prompt, pager = p.pager, newline = p.newline, pty = p.pty }, opts, { profile = p })
+  end
+  if opts.record then
+    if opts.pty == false then errors.usage(level + 1, "option 'record' goes with a pty") end
+    lazy.load("sshlua.record").check(opts.record, level + 1)
+  end
   if opts.timeout == 0 then errors.usage(level + 1, "option 'timeout': more than 0 s expected") end
   return opts
 end
@@ -173,7 +131,8 @@ function M.open(session_of, opts, level)
     settle = opts.settle or 0.05, look_back = opts.look_back, max_buffer = opts.max_buffer or 8 * 1024 * 1024,
     cols = cols or nil, rows = pty and (pty.rows or 24), wrap = opts.wrap ~= false and cols or nil, banner = "",
   }, shell_mt)
-  self.is_pager = pager_test(opts.pager, level)
+  self.is_pager = prompts.pagers(opts.pager, level)
+  if opts.profile then self:answers(opts.profile.answers, level) end
   if opts.prompt then set_prompt(self, opts.prompt, level) end
   local session = session_of()
   self.host, self.session = session.name, session
@@ -182,6 +141,7 @@ function M.open(session_of, opts, level)
       seconds = self.timeout, host = self.host, op = "shell", phase = "channel",
       message = ("no shell within %g s"):format(self.timeout),
     }, process.dialogue, session, opts.env, pty, opts.command)
+    if opts.record then self.rec = lazy.load("sshlua.record").of_run(opts.record, self.host, pty) end
     self:listen()
     if opts.prompt ~= false then first_prompt(self) end
   end)
@@ -203,6 +163,7 @@ function Shell:send(...)
   end
   if self.closed then self:fail_ended("send", "send") end
   for i = 1, select("#", ...) do
+    if self.rec then self.rec:input((select(i, ...))) end
     scope.deadline({
       seconds = self.timeout, host = self.host, op = "send", phase = "command",
       message = ("the other side takes no input for %g s"):format(self.timeout),
@@ -210,24 +171,26 @@ function Shell:send(...)
   end
 end
 
+local function ignore() end
+
+--- As send, without waiting until it has been taken: for what is short and gets an answer that is waited for. When the
+--- other side has gone, or takes nothing, the wait for the answer will tell.
+local function put(self, text)
+  if self.closed then self:fail_ended("send", "send") end
+  if self.ended or #text > PUT_MAX then return pcall(self.send, self, text) end
+  if self.rec then self.rec:input(text) end
+  self.ch:write(text, ignore)
+end
+
 --- As send; when the other side has gone its end will tell.
 local function answer(self, text)
+  if type(text) == "string" then return put(self, text) end
   local ok, err = pcall(self.send, self, text)
   if not ok and not (errors.is(err, "channel") and err.name == "EPIPE") then error(err, 0) end
 end
 
---- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
---- wiped with.
-local function without_pagers(text)
-  return (text:gsub("(\n?)%z([\b\r \24]*)(\r?\n?)", function(before, wiped, newline)
-    local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
-    if before == "\n" and newline:find("\n") and kept == "" then return "\n" end
-    return before .. kept .. newline
-  end))
-end
-
 local function output_of(self, raw, sent)
-  local text = text_of.render(without_pagers(raw), self.wrap)
+  local text = text_of.render(text_of.without_pagers(raw), self.wrap)
   if self.echo == false then
     if self.cols and text:sub(1, 1) == "\n" then text = text:sub(2) end -- what the line's end does
     return text
@@ -241,11 +204,15 @@ local function output_of(self, raw, sent)
   end)
 end
 
-local cmd_options = { timeout = "seconds", prompt = "string|function|table|userdata" }
+--- Lines that are answered from now on, before those that were before.
+---@param answers table<string, string>|nil pattern -> what is sent
+function Shell:answers(answers, level)
+  self.is_pager = prompts.either(prompts.pagers(answers, (level or 1) + 1), self.is_pager)
+end
 
 --- The dialogue of one command up to the prompt behind it; returns its output.
-local function converse(self, sent, set, deadline, seconds)
-  local what, parts, kept = "'" .. errors.excerpt(sent, 60) .. "'", {}, 0
+local function converse(self, sent, what, deadline, seconds)
+  local set, parts, kept = prompts.set(self), {}, 0
   for _ = 1, PAGES_MAX do
     local m = self:wait(set, deadline)
     if m == "eof" then self:fail_ended(what, "cmd", table.concat(parts)) end
@@ -267,6 +234,7 @@ local function converse(self, sent, set, deadline, seconds)
         elseif self.echo == nil and sent:find("%S") then
           self.echo = false
         end
+        self.line = m.line
         return at and text:sub(at) or (output_of(self, table.concat(parts) .. before, sent))
       end
     end
@@ -274,31 +242,66 @@ local function converse(self, sent, set, deadline, seconds)
   self:fail_limit(what, "cmd")
 end
 
---- Sends a line and returns what comes up to the next prompt: without echo, prompt, pagers and control sequences, lines
---- joined that the terminal has broken, without the last newline.
----@param line string
----@param opts? { timeout?: number, prompt?: any } another prompt for this command only
----@return string
-function Shell:cmd(line, opts)
-  opts = options.check(opts, cmd_options, 2)
-  if type(line) ~= "string" or line:find("[\r\n%z]") then errors.usage(2, "cmd: one line expected") end
-  if not self.is_prompt and not opts.prompt then
-    errors.usage(2, "cmd: this shell has no prompt: use send and expect, or give the option prompt")
-  end
-  local done = self:turn(2)
-  local kept = self.is_prompt
-  if opts.prompt then self.is_prompt = line_test(opts.prompt, 2) end
+--- Sends parts and waits for a prompt; returns what came before it. `sent` is what may be echoed, `what` names
+--- it in errors; opts: timeout, prompt, answers.
+function Shell:talk(parts, sent, what, opts)
+  local done = self:turn(3)
+  local is_prompt, is_pager = self.is_prompt, self.is_pager
+  if opts.prompt then self.is_prompt = prompts.test(opts.prompt, 3) end
+  if opts.answers then self:answers(opts.answers, 3) end
   local ok, out = pcall(function()
-    self:quiet(0.001, core.now() + 1)
-    self:take_all() -- what nobody asked for
-    self:send(line .. self.newline)
+    local now = core.now() -- what nobody asked for is dropped; there was silence a moment ago as a rule
+    if now - (self.silent_at or 0) > self.settle then self:quiet(0.001, now + 1) end
+    self:take_all()
+    if #parts == 1 and type(parts[1]) == "string" then
+      put(self, parts[1])
+    else
+      self:send((table.unpack or unpack)(parts)) -- luacheck: ignore 143
+    end
     local seconds = opts.timeout or self.timeout
-    return converse(self, line, lines_set(self, true), core.now() + seconds, seconds)
+    return converse(self, sent, what, core.now() + seconds, seconds)
   end)
-  self.is_prompt = kept
+  self.is_prompt, self.is_pager = is_prompt, is_pager
   done()
   if not ok then error(out, 0) end
   return (out:gsub("\n$", ""))
+end
+
+local cmd_options = { timeout = "seconds", prompt = "string|function|table|userdata", answers = "table" }
+
+--- What is sent, what is echoed of it, and how errors name it.
+local function line_parts(line, level)
+  local parts = type(line) == "table" and line or { line }
+  local plain, shown = {}, {}
+  for i, part in ipairs(parts) do
+    local is_secret = core.is_secret(part)
+    plain[i] = is_secret and part:reveal() or part
+    shown[i] = is_secret and "********" or part
+    if type(plain[i]) ~= "string" or plain[i]:find("[\r\n%z]") then
+      errors.usage(level + 1, "cmd: one line expected: a string, or a list of strings and secrets")
+    end
+  end
+  if #parts == 0 then errors.usage(level + 1, "cmd: one line expected") end
+  return parts, table.concat(plain), "'" .. errors.excerpt(table.concat(shown), 60) .. "'"
+end
+
+--- Sends a line and returns what comes up to the next prompt: without echo, prompt, pagers and control sequences, lines
+--- joined that the terminal has broken, without the last newline.
+---@param line string|(string|sshlua.Secret)[]
+---@param opts? { timeout?: number, prompt?: any, answers?: table<string, string> } for this command: another
+--- prompt, questions and what is sent
+---@return string
+function Shell:cmd(line, opts)
+  opts = options.check(opts, cmd_options, 2)
+  local parts, sent, what = line_parts(line, 2)
+  if not self.is_prompt and not opts.prompt then
+    errors.usage(2, "cmd: this shell has no prompt: use send and expect, or give the option prompt")
+  end
+  local all = {}
+  for i, part in ipairs(parts) do all[i] = part end
+  all[#all + 1] = self.newline
+  if #all == 2 and type(all[1]) == "string" then all = { all[1] .. all[2] } end
+  return self:talk(all, sent, what, opts)
 end
 
 ---@class sshlua.Match
@@ -359,6 +362,14 @@ function Shell:expect(what, opts)
   return r[2]
 end
 
+--- Learns the prompt anew, after a command that has changed it for good.
+function Shell:learn()
+  local done = self:turn(2)
+  local ok, err = pcall(learn, self, core.now() + self.timeout)
+  done()
+  if not ok then error(err, 0) end
+end
+
 --- Hands the terminal over to the person at it, until the shell ends or the escape key is typed; see interact.lua.
 ---@param opts? { escape?: string|false }
 ---@return "escape"|"eof"
@@ -371,6 +382,7 @@ end
 ---@param rows integer
 function Shell:resize(cols, rows)
   await(self.ch.resize, self.ch, cols, rows)
+  if self.rec then self.rec:resize(cols, rows) end
   self.cols, self.rows = cols, rows
   if self.wrap then self.wrap = cols end
 end
@@ -379,6 +391,7 @@ end
 function Shell:close()
   self.closed = true
   if self.ch then self.session:_close_channel(self.ch) end
+  if self.rec then self.rec:close() end
 end
 shell_mt.__close = Shell.close
 

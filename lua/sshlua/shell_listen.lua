@@ -46,6 +46,7 @@ end
 --- For whoever takes the bytes as they are: bytes; nil and true when time is up; nil at the end.
 function Listener:raw_read(seconds)
   local ok, bytes, why = pcall(task.await, timed_read, self.ch, seconds)
+  if ok and bytes and self.rec then self.rec:output(bytes) end
   if ok then return bytes, why == "timeout" end
   if errors.is(bytes, "connection_lost") or errors.is(bytes, "closed") then
     self.lost = bytes
@@ -145,7 +146,11 @@ function Listener:wait(set, deadline)
     local m = search(self, set)
     local left = deadline - core.now()
     local sure = m and (not m.unsure or self.ended or left <= 0)
-    if sure or m and not self:receive(math.min(self.settle, left)) then return m end
+    if sure then return m end
+    if m and not self:receive(math.min(self.settle, left)) then
+      self.silent_at = core.now()
+      return m
+    end
     if not m then
       if self.ended then return "eof" end
       if left <= 0 then return nil end

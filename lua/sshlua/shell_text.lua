@@ -96,9 +96,66 @@ function M.line(line)
   return overwrite(line)
 end
 
+local MOVING = { "\r", "\b", ERASE }
+
 local function length_of(line)
   local _, continued = line:gsub("[\128-\191]", "")
   return #line - continued
+end
+
+--- Lines that fill the terminal exactly are joined with the next ones.
+local function join_full(text, cols)
+  local out, joined = {}, false
+  for line, newline in text:gmatch("([^\n]*)(\n?)") do
+    if joined then out[#out] = "" end -- the line break in front
+    out[#out + 1] = line
+    out[#out + 1] = newline
+    joined = newline == "\n" and length_of(line) == cols
+  end
+  return table.concat(out)
+end
+
+--- Is there a line of at least so many bytes? Looks at the newlines of a window, not at each line.
+local function has_long_line(text, bytes)
+  local from = 1
+  while from + bytes - 1 <= #text do
+    local behind = text:sub(from, from + bytes - 1):match("^.*\n()")
+    if not behind then return true end
+    from = from + behind - 1
+  end
+  return false
+end
+
+--- Each line that has something to be done about it.
+local function overwrite_lines(text)
+  local out, from = {}, 1
+  while true do
+    local at = text:find("[\r\b\24]", from)
+    if not at then break end
+    local before = text:sub(from, at):match("^.*\n()")
+    local start, newline = before and from + before - 1 or from, text:find("\n", at, true) or #text + 1
+    out[#out + 1] = text:sub(from, start - 1)
+    out[#out + 1] = M.line(text:sub(start, newline - 1))
+    from = newline
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
+end
+
+--- Line ends as ours are. Plain searches, as in is_clean.
+local function plain_ends(text)
+  local out, n, from = {}, 0, 1
+  while true do
+    local at = text:find("\r\n", from, true)
+    if not at then break end
+    n = n + 1
+    out[n] = text:sub(from, at - 1)
+    from = at + 2
+  end
+  out[n + 1] = text:sub(from)
+  text = table.concat(out, "\n")
+  if text:find("\r\n", 1, true) then text = text:gsub("\r+\n", "\n") end
+  return text:byte(-1) == 13 and text:gsub("\r+$", "") or text
 end
 
 --- Text as a person would see it: lines end in "\n". With `cols`, a line that fills the terminal exactly is joined with
@@ -107,15 +164,15 @@ end
 ---@param cols? integer
 ---@return string
 function M.render(text, cols)
-  local out, joined = {}, false
-  for line, newline in text:gmatch("([^\n]*)(\n?)") do
-    local shown = M.line(line)
-    if joined then out[#out] = "" end -- the line break in front
-    out[#out + 1] = shown
-    out[#out + 1] = newline
-    joined = cols ~= nil and newline == "\n" and length_of(shown) == cols
+  if text:find("\r", 1, true) then text = plain_ends(text) end
+  for _, c in ipairs(MOVING) do
+    if text:find(c, 1, true) then
+      text = overwrite_lines(text)
+      break
+    end
   end
-  return table.concat(out)
+  if cols and has_long_line(text, cols) then return join_full(text, cols) end
+  return text
 end
 
 --- The last line of what has come, as a person would see it, and where it begins.
@@ -135,6 +192,28 @@ function M.last_line(text, look_back)
     step = step * 4
   end
   return M.line(text:sub(at)), at
+end
+
+--- Pagers ---------------------------------------------------------------------------------------------------------
+
+--- Something came together with pagers' lines (each is a NUL byte in it): the text without them and what they were
+--- wiped with.
+function M.without_pagers(text)
+  local at = text:find("\0", 1, true)
+  if not at then return text end
+  local out, from = {}, 1
+  while at do
+    local before = text:sub(from, at - 1)
+    local wiped, newline, behind = text:match("^([\b\r \24]*)(\r?\n?)()", at + 1)
+    local kept = wiped:match("[\b\r\24]( *)$") or (wiped:find("^ +$") and wiped) or ""
+    if before:byte(-1) == 10 and newline:find("\n", 1, true) and kept == "" then newline = "" end
+    out[#out + 1] = before
+    out[#out + 1] = kept .. newline
+    from = behind
+    at = text:find("\0", from, true)
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
 end
 
 --- Echo ----------------------------------------------------------------------------------------------------------

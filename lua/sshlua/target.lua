@@ -8,6 +8,7 @@ local log = require("sshlua.log")
 local options = require("sshlua.options")
 local preferences = require("sshlua.preferences")
 local lazy = require("sshlua.lazy")
+local profiles = lazy("sshlua.profiles")
 local proxy = lazy("sshlua.proxy")
 local route = require("sshlua.route")
 local settings = require("sshlua.settings")
@@ -70,6 +71,7 @@ M.phase_limits = {
 ---@field macs? string|string[]
 ---@field host_key_algorithms? string|string[]
 ---@field legacy? boolean old algorithms, too, for this host
+---@field profile? string|sshlua.Profile what kind of device it is: see docs/devices.md
 ---@field compression? boolean
 ---@field max_sessions? integer channels at once; default: learnt from refusals
 ---@field window? integer bytes the server may send ahead on a channel; default 2 MiB
@@ -92,7 +94,7 @@ M.options = {
   via = "string|table|false", proxy_jump = "string", proxy_command = "string",
   max_startups = "count", max_opens = "count",
   max_sessions = "count", window = "count", max_write_buffer = "count", env = "table",
-  ssh_config = "boolean|string", ssh_options = "table",
+  ssh_config = "boolean|string", ssh_options = "table", profile = "string|table",
 }
 
 for name, kinds in pairs(hostkeys.options) do M.options[name] = kinds end
@@ -106,6 +108,7 @@ local function check_values(opts, level)
     errors.usage(level + 1, "option 'window': 262144 to 1073741824 bytes expected, got %s", tostring(opts.window))
   end
   route.check(opts, level + 1)
+  if opts.profile then profiles.find(opts.profile, level + 1) end
   for phase, seconds in pairs(opts.timeouts or {}) do
     if not M.phase_limits[phase] then
       errors.usage(level + 1, "option 'timeouts': unknown phase '%s'", tostring(phase))
@@ -148,6 +151,12 @@ local function choose_way(target, all, found)
   route.choose(all, tokens, layers[1], layers[2], layers[3], layers[4], layers[5], layers[6], found)
 end
 
+--- What a kind of device wants to hear behind the user's name, unless the name has something of the kind.
+local function add_suffix(target)
+  local suffix = target.login_suffix
+  if suffix and not target.user:find("+", 1, true) then target.user = target.user .. suffix end
+end
+
 --- Who and where, with every setting resolved: what an open and the connection pool go by.
 ---@param text string [user@]name[:port]
 ---@param opts? table
@@ -172,7 +181,18 @@ function M.new(text, opts, level, below)
     },
   }
   choose_way(target, all)
-  return target
+  return all.profile and M.with_profile(target, all.profile, level) or target
+end
+
+--- The same target as a device of that kind: with its old algorithms, if nothing is said of them.
+---@param profile string|sshlua.Profile
+function M.with_profile(target, profile, level)
+  local p = profiles.find(profile, (level or 1) + 1)
+  local changed = options.merge(target, { opts = options.merge(target.opts, { profile = profile }) })
+  if changed.opts.legacy == nil then changed.opts.legacy = profiles.legacy(p) end
+  changed.login_suffix = p.login_suffix or nil
+  if target.prepared then add_suffix(changed) end
+  return changed
 end
 
 --- OpenSSH's configuration: the option, then SSHLUA_SSH_CONFIG, then the usual files. nil: none.
@@ -210,6 +230,7 @@ function M.prepare(target)
   target.user, target.port = values.user or target.user, values.port or target.port
   choose_way(target, all, found)
   log.set_host_level(target.name, all.verbosity)
+  add_suffix(target)
   target.opts, target.prepared = all, true
   return target
 end

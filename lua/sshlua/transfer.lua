@@ -10,6 +10,7 @@ local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
+local settings = require("sshlua.settings")
 local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 
@@ -247,7 +248,8 @@ local as_who = M.as_who
 ---@param host sshlua.Host
 function M.kept(host)
   local d = host.defaults
-  return { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
+  return { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check,
+    dry_run = settings.is_dry(d, {}) or nil }
 end
 
 --- The server has no SFTP: what a shell can do is done.

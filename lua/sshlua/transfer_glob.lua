@@ -4,6 +4,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local names = require("sshlua.transfer_names")
 local task = require("sshlua.task.core")
+local wildcard = require("sshlua.wildcard")
 
 local M = {}
 
@@ -22,12 +23,10 @@ local function expand(base, components, at, found)
     if pcall(await, core.fs_lstat, base) then found[#found + 1] = base end
     return
   end
-  if not component:find("[*?%[]") then return expand(names.join(base, component), components, at + 1, found) end
+  if not wildcard.is_magic(component) then return expand(names.join(base, component), components, at + 1, found) end
+  local matches = wildcard.names(component)
   for _, e in ipairs(list(base)) do
-    local hidden = e.name:sub(1, 1) == "." and component:sub(1, 1) ~= "."
-    if not hidden and names.matches(component, e.name) then
-      expand(names.join(base, e.name), components, at + 1, found)
-    end
+    if matches(e.name) then expand(names.join(base, e.name), components, at + 1, found) end
   end
 end
 

@@ -2,6 +2,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local wildcard = require("sshlua.wildcard")
 
 local M = {}
 
@@ -99,63 +100,26 @@ end
 
 --- Patterns ---------------------------------------------------------------------------------------------------------
 
-local function set_matches(set, c)
-  local negate = set:find("^[!^]") ~= nil
-  if negate then set = set:sub(2) end
-  local found, i = false, 1
-  while i <= #set do
-    local from, to = set:sub(i, i), set:sub(i, i)
-    if set:sub(i + 1, i + 1) == "-" and i + 2 <= #set then
-      to = set:sub(i + 2, i + 2)
-      i = i + 2
-    end
-    if c >= from and c <= to then found = true end
-    i = i + 1
-  end
-  return found ~= negate
-end
+local compiled = setmetatable({}, { __mode = "k" }) -- a list of patterns -> what they match
 
---- One step of the pattern at p against the character c: the place behind it, nil when it does not match.
-local function step(pattern, p, c)
-  local wanted = pattern:sub(p, p)
-  if wanted == "?" then return p + 1 end
-  local close = wanted == "[" and pattern:find("]", p + 2, true)
-  if close then return set_matches(pattern:sub(p + 1, close - 1), c) and close + 1 or nil end
-  if wanted == "\\" and p < #pattern then
-    p = p + 1
-    wanted = pattern:sub(p, p)
+local function compile(patterns)
+  local list = {}
+  for i, pattern in ipairs(patterns) do
+    local plain = pattern:gsub("/+$", "")
+    list[i] = {
+      only_directories = plain ~= pattern, is_path = plain:find("/", 1, true) ~= nil,
+      matches = wildcard.glob((plain:gsub("^/", ""))),
+    }
   end
-  return wanted == c and p + 1 or nil
-end
-
---- * ? [abc] [a-z] [!a] \x against a whole text. No more than pattern times text steps.
-function M.matches(pattern, text)
-  local p, t, star, mark = 1, 1, nil, nil
-  while t <= #text do
-    local after = p <= #pattern and pattern:sub(p, p) ~= "*" and step(pattern, p, text:sub(t, t))
-    if after then
-      p, t = after, t + 1
-    elseif pattern:sub(p, p) == "*" then
-      star, mark, p = p, t, p + 1
-    elseif star then
-      mark = mark + 1
-      p, t = star + 1, mark
-    else
-      return false
-    end
-  end
-  return pattern:sub(p):find("^%**$") ~= nil
+  compiled[patterns] = list
+  return list
 end
 
 --- Is an entry excluded? Patterns with a slash are for the path below the top, others for the name alone; a slash at
 --- the end means directories only.
 function M.excluded(patterns, rel, name, is_directory)
-  for _, pattern in ipairs(patterns or {}) do
-    local plain = pattern:gsub("/+$", "")
-    if plain == pattern or is_directory then
-      local text = plain:find("/", 1, true) and rel or name
-      if M.matches((plain:gsub("^/", "")), text) then return true end
-    end
+  for _, p in ipairs(patterns and (compiled[patterns] or compile(patterns)) or {}) do
+    if (is_directory or not p.only_directories) and p.matches(p.is_path and rel or name) then return true end
   end
   return false
 end

@@ -14,16 +14,9 @@ local function body(fn)
   end, 60)
 end
 
-local function exists(path) return core.fs_stat_sync(path) ~= nil end
+local read_all = processes.read_all
 
-local function read_all(socket)
-  local parts = {}
-  while true do
-    local bytes = await(socket.read, socket, 65536)
-    if not bytes then return table.concat(parts) end
-    parts[#parts + 1] = bytes
-  end
-end
+local function exists(path) return core.fs_stat_sync(path) ~= nil end
 
 -- A directory that is HOME, with the script in it. What an ssh client would read of the user's is a FIFO: to open it
 -- would be to hang.

@@ -1,4 +1,5 @@
 -- LocalCommand: what runs here when a connection has been made, compared with ssh.
+local local_command = require "sshlua.local_command"
 local processes = require "sshlua.testbed.processes"
 local program = require "spec.support.program"
 local run = require "spec.support.run"
@@ -73,6 +74,20 @@ describe("LocalCommand", function()
   it("with an unknown token is an error with its line", run.body(function()
     local e = run.fails("config", connect, "  PermitLocalCommand yes\n  LocalCommand echo %z")
     assert.truthy(e.message:find "local%-%d+:9: LocalCommand: unknown token %%z", e.message)
+  end))
+
+  it("is ended at its time limit, with what it started, and the connection goes on", run.body(function()
+    local events, mark = {}, fresh()
+    run.defer(ssh.log(function(event) if event.what == "local_command" then events[#events + 1] = event end end))
+    local usual = local_command.seconds
+    assert.equal(60, usual)
+    run.defer(function() local_command.seconds = usual end)
+    local_command.seconds = 0.5
+    local s = connect("  PermitLocalCommand yes\n  LocalCommand exec sh -c 'echo $$ > " .. mark .. "; exec sleep 50'")
+    assert.equal("fine", tostring(s:exec "echo fine"))
+    assert.truthy(events[1].error:find("did not end within 0.5 s", 1, true), events[1].error)
+    local pid = servers.read_file(mark):match "%d+"
+    assert.truthy(pid == nil or not processes.list()[tonumber(pid)], "it is still there")
   end))
 
   it("is ended when a person gives up", run.body(function()

@@ -65,28 +65,63 @@ describe("many connections to one sshd", function()
   end))
 end)
 
-describe("a hundred hosts behind one bastion with MaxStartups 10 and MaxSessions 10", function()
-  it("all end well, or in an error of their own", body(function()
+-- Names for the servers of a fleet, in turn, for the present spec, and for the bastion.
+local function configure(bastion, fleet, names, of)
+  settings.hosts.bastion = servers.options(bastion, "bastion")
+  for i, name in ipairs(names) do
+    settings.hosts[name] = servers.options(fleet, of[i % #of + 1], {
+      timeout = 250, timeouts = { connect = 60, greeting = 60, handshake = 60, auth = 60 },
+    })
+  end
+  defer(function()
+    settings.hosts.bastion = nil
+    for _, name in ipairs(names) do settings.hosts[name] = nil end
+  end)
+  defer(require("sshlua.pool").close_all)
+end
+
+-- How many hosts behind a bastion are being connected to at the most.
+local function most_opens()
+  local now, most = {}, 0
+  defer(ssh.log(function(event)
+    if event.what == "connected" and event.via then
+      now[event.host] = true
+      local n = 0
+      for _ in pairs(now) do n = n + 1 end
+      most = math.max(most, n)
+    elseif event.what == "auth" or event.what == "failed" then
+      now[event.host] = nil
+    end
+  end))
+  return function() return most end
+end
+
+local function resident()
+  local file = assert(io.open "/proc/self/statm")
+  local pages = file:read("*l"):match "%d+ (%d+)"
+  file:close()
+  return pages * 4096 / 1048576
+end
+
+describe("hosts behind one bastion with MaxStartups 10 and MaxSessions 10", function()
+  local function all_end_well(n)
     local bastion = testbed.daemon { hosts = { "bastion" }, sshd_config = { "MaxStartups 10", "MaxSessions 10" } }
     defer(bastion.stop, bastion)
-    local names = {}
-    for i = 1, 100 do names[i] = ("h%03d"):format(i) end
-    local fleet = servers.fleet { hosts = names, sshd_config = { "MaxSessions 10" } }
-    settings.hosts.bastion = servers.options(bastion, "bastion")
-    for _, name in ipairs(names) do
-      local opts = servers.options(fleet, name, { timeout = 150, timeouts = { greeting = 60, handshake = 60, auth = 60 } })
-      settings.hosts[name] = opts
-    end
+    local names, of = {}, {}
+    for i = 1, n do names[i] = ("h%03d"):format(i) end
+    for i = 1, math.min(n, 100) do of[i] = names[i] end
+    local fleet = servers.fleet { hosts = of, sshd_config = { "MaxSessions 10" } }
+    configure(bastion, fleet, names, of)
     settings.hosts.h050.port = 1 -- nobody there
     settings.hosts.h051.identity = false -- no key
-    defer(function()
-      settings.hosts.bastion = nil
-      for _, name in ipairs(names) do settings.hosts[name] = nil end
-    end)
-    defer(require("sshlua.pool").close_all)
-    local hosts = ssh.hosts("h[001-100]", { via = "bastion" })
-    local rs = hosts:run("echo ok", { parallel = 100, check = false })
-    assert.equal(100, #rs)
+    local hosts, most = ssh.hosts(("h[001-%d]"):format(n), { via = "bastion" }), most_opens()
+    local before, cpu, memory = core.now(), os.clock(), resident()
+    local rs = hosts:run("echo ok", { parallel = n, check = false })
+    if os.getenv "SSHLUA_LONG" then
+      io.stderr:write(("# %d hosts: %.1f s, %.1f s of our processor, %.0f MiB more, %d opens at once\n"):format(n,
+        core.now() - before, os.clock() - cpu, resident() - memory, most()))
+    end
+    assert.equal(n, #rs)
     for i, r in ipairs(rs) do
       if i == 50 then
         assert.equal("connect", r.err.kind)
@@ -96,11 +131,16 @@ describe("a hundred hosts behind one bastion with MaxStartups 10 and MaxSessions
         assert.equal("ok\n", r.stdout, tostring(r.err))
       end
     end
+    assert.is_true(most() > 1 and most() <= 32, most())
     -- the bastion itself is a host as any other, and its sessions are not used up
     assert.equal("here", ssh.host("bastion"):read "echo here")
     local _, logins = bastion:log():gsub("Accepted publickey", "")
     assert.equal(1, logins)
-  end, 200))
+  end
+
+  it("all end well, or in an error of their own: a hundred", body(function() all_end_well(100) end, 200))
+
+  it("all end well, or in an error of their own: five hundred #long", body(function() all_end_well(500) end, 400))
 
   it("are connected to at most so many at once", body(function()
     local fleet = servers.fleet { hosts = { "bastion", "web1" } }

@@ -288,7 +288,7 @@ describe("a shell", function()
       run.fails("usage", t.cmd, t, "a")
       run.fails("usage", t.send, t, 5)
       local s = t.session
-      assert.truthy(run.fails("usage", s.shell, s, { record = "x" }):describe():find "not part")
+      run.fails("usage", s.shell, s, { record = { too = "x" } })
       run.fails("usage", s.shell, s, { promt = "x" })
       run.fails("usage", s.shell, s, { prompt = "[x" })
     end))

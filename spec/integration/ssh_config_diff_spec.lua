@@ -3,28 +3,13 @@
 local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local gen = require "spec.support.ssh_config_gen"
+local openssh = require "spec.support.openssh"
 local printer = require "sshlua.ssh_config.printer"
 local resolver = require "sshlua.ssh_config.resolver"
 local run = require "spec.support.run"
 local task = require "sshlua.task"
 
-local function read_all(socket)
-  local parts = {}
-  while true do
-    local bytes = task.await(socket.read, socket, 65536)
-    if not bytes then return table.concat(parts) end
-    parts[#parts + 1] = bytes
-  end
-end
-
-local function ssh(args)
-  local command = { "ssh" }
-  for _, a in ipairs(args) do command[#command + 1] = a end
-  local proc = assert(core.spawn { args = command, stdin = "null", stdout = "pipe", stderr = "pipe" })
-  local out, err
-  task.all(function() out = read_all(proc:stdout()) end, function() err = read_all(proc:stderr()) end)
-  return task.await(proc.wait, proc), out, err
-end
+local ssh = openssh.ssh
 
 -- Which lists of algorithms a configuration sets: the others are another version's business.
 local lists = { "ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms",

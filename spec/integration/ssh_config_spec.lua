@@ -1,7 +1,9 @@
 -- ssh_config at work: every keyword that is said to be applied, against a real sshd.
+local apply = require "sshlua.ssh_config.apply"
 local core = require "sshlua.core"
 local program = require "spec.support.program"
 local processes = require "sshlua.testbed.processes"
+local resolver = require "sshlua.ssh_config.resolver"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
 local settings = require "sshlua.settings"
@@ -316,6 +318,20 @@ data = c.getsockopt(0, 9, 200); print(data.hex(), flush=True)
       local err = run.fails("connection_lost", ssh.connect, "me@by-command", { ssh_config = path, batch = true, tries = 1 })
       assert.truthy((err.message .. (err.hint or "") .. err:describe()):find("by-command-22-me", 1, true), err:describe())
     end))
+
+    it("ProxyJump with tokens, which ssh takes there", run.body(function()
+      local function chain(lines, host)
+        local config = resolver.resolve(host or "web1", { file = fresh("Host *\n" .. lines) })
+        return apply.options(config).proxy_jump
+      end
+      assert.equal("gw-real,jo@%-42:7", chain "ProxyJump gw-%h,jo@%%-%p:7\nHostName real\nPort 42\n")
+      assert.equal("gw-web1", chain "ProxyJump gw-%n\nHostName real\n")
+      assert.equal("[fe80::1%eth0]", chain "ProxyJump [fe80::1%eth0]\n")
+      for _, lines in ipairs { "ProxyJump gw-%h\nHostName ::1\n", "ProxyJump %r@gw\nUser a,b\n" } do
+        local err = run.fails("config", chain, lines)
+        assert.truthy(err.message:find "config%-%d+:2: ProxyJump: %%%l would be '", err.message)
+      end
+    end))
   end)
 
   describe("decides what a command gets:", function()
@@ -349,6 +365,8 @@ data = c.getsockopt(0, 9, 200); print(data.hex(), flush=True)
       local err = refused("config", "  " .. line)
       assert.truthy(err.message:find("config%-%d+:3: " .. line:match "%a+"), err.message)
     end
+    local unreadable = refused("config", "  RevokedHostKeys /nonexistent")
+    assert.truthy(unreadable.message:find "config%-%d+:3: RevokedHostKeys: cannot be read: ", unreadable.message)
     refused("config", "  IdentityAgent none\n  PKCS11Provider /usr/lib/p11.so")
     connect "  Tunnel no\n  ProxyUseFdpass no\n  PKCS11Provider none"
     local heard = {}

@@ -77,6 +77,8 @@ end
 
 local function exists(path) return core.fs_stat_sync(path) ~= nil end
 
+local read_all = processes.read_all
+
 local function lives(pid)
   return processes.list()[pid] ~= nil
 end
@@ -85,15 +87,6 @@ local function can_connect(address, port)
   local ok, socket = pcall(await, core.tcp_connect, address, port, nil)
   if ok then socket:close() end
   return ok
-end
-
-local function read_all(socket)
-  local parts = {}
-  while true do
-    local bytes = await(socket.read, socket, 65536)
-    if not bytes then return table.concat(parts) end
-    parts[#parts + 1] = bytes
-  end
 end
 
 -- Reads to the end or the error; returns what came and the error's kind.

@@ -2,6 +2,7 @@
 --- Lua programs in processes of their own. Knows core, tasks and the testbed; must not know sshlua's sessions.
 
 local core = require("sshlua.core")
+local processes = require("sshlua.testbed.processes")
 local task = require("sshlua.task")
 local testbed = require("sshlua.testbed")
 
@@ -250,15 +251,6 @@ local function environment()
   return list
 end
 
-local function slurp(socket)
-  local parts = {}
-  while true do
-    local bytes = await(socket.read, socket, 65536)
-    if not bytes then return table.concat(parts) end
-    parts[#parts + 1] = bytes
-  end
-end
-
 --- Runs Lua source text as a program with string arguments; returns its stdout, stderr, exit code and signal.
 function M.program(source, ...)
   local name = os.tmpname()
@@ -271,8 +263,8 @@ function M.program(source, ...)
   }))
   local out, err
   task.all(
-    function() out = slurp(proc:stdout()) end,
-    function() err = slurp(proc:stderr()) end
+    function() out = processes.read_all(proc:stdout()) end,
+    function() err = processes.read_all(proc:stderr()) end
   )
   local code, signal = await(proc.wait, proc)
   os.remove(name)

@@ -24,6 +24,14 @@ function M.write(name, text, mode)
   return path
 end
 
+-- The text of a file; nil when it is not there.
+function M.read(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read "*a"
+  if file then file:close() end
+  return text
+end
+
 -- For after_each.
 function M.remove()
   if directory then core.fs_rmtree_sync(directory) end

@@ -17,7 +17,10 @@ local yaml = require "sshlua.yaml"
 
 local M = {}
 
-local function add(grammar) M[#M + 1] = grammar end
+local function add(grammar)
+  grammar.text = grammar.text or mutator.one_of(grammar.samples)
+  M[#M + 1] = grammar
+end
 
 local function words(text)
   local list = {}
@@ -27,13 +30,16 @@ end
 
 -- ---- ssh_config
 
+local sections = { "Host web1 db* !x", "Host *", "Match host web* user root", "Match all" }
+
 add {
   name = "ssh_config", kinds = { config = true, resolve = true },
   pieces = words [[Host Match Include all final host originalhost user none = , ! * ? [ ] : { } ( ) @ // ssh:// Port HostName %h ${HOME}]],
   text = function(r)
-    local sections = { "Host web1 db* !x", "Match host web* user root", "Include " .. files.directory() .. "/none*" }
     local lines = {}
     for n = 1, r(6) do lines[n] = r(4) == 1 and sections[r(#sections)] or gen.line(r) end
+    -- A glob reads directories in another thread, which takes longer than all the rest.
+    if r(50) == 1 then lines[r(#lines)] = "Include " .. files.directory() .. "/none*" end
     return table.concat(lines, "\n") .. "\n"
   end,
   read = function(text)
@@ -47,11 +53,12 @@ add {
   end,
 }
 
-local hops = { "none", "bob@jump:2222", "a,b,c", "ssh://x@y:1", "[::1]:22", "a # c,d", "10.1.1.1", "u@[fe80::1%lo]:22,b", "ssh://a%40b@c/" }
+local hops = { "none", "bob@jump:2222", "a,b,c", "ssh://x@y:1", "[::1]:22", "10.1.1.1", "u@[fe80::1%lo]:22,b", "ssh://a%40b@c/" }
+local chains = { "a # c,d", table.unpack(hops) }
 local hop_pieces = words "@ : , / [ ] ssh:// % %41 %zz ; none :: [::1] 65536 0 a.b"
 
 add {
-  name = "ProxyJump", kinds = { config = true }, names = "^ProxyJump", text = mutator.one_of(hops), pieces = hop_pieces, size = 2000,
+  name = "ProxyJump", kinds = { config = true }, names = "^ProxyJump", samples = hops, pieces = hop_pieces, size = 2000,
   read = function(text)
     for _, hop in ipairs(jump_config.hops(text)) do assert(not hop:gsub("^.*@", ""):find "[%s%c/]", hop) end
   end,
@@ -59,7 +66,7 @@ add {
 
 -- A chain that was understood says the same again.
 add {
-  name = "ssh -G's proxyjump", kinds = {}, text = mutator.one_of(hops), pieces = hop_pieces, size = 2000,
+  name = "ssh -G's proxyjump", kinds = {}, samples = chains, pieces = hop_pieces, size = 2000,
   read = function(text)
     local chain = jump_config.chain(text)
     if not chain or not chain.last then return end
@@ -82,7 +89,7 @@ local line_pieces = { "alpha", "beta", "[alpha]:22", "*", "?", "!", ",", "|1|", 
 
 -- Lines of known_hosts as a program prints them, as `sshlua keys` edits them.
 add {
-  name = "known_hosts lines", kinds = { config = true, limit = true }, text = mutator.one_of(lines), pieces = line_pieces,
+  name = "known_hosts lines", kinds = { config = true, limit = true }, samples = lines, pieces = line_pieces,
   read = function(text)
     local set = known_hosts_edit.set_of(text, "printed")
     for _, w in ipairs(set:warnings()) do assert(w.line >= 1 and w.message ~= "" and not w.message:find "%c", w.message) end
@@ -95,7 +102,7 @@ add {
 }
 
 add {
-  name = "a lock file of keys", kinds = { config = true, limit = true }, names = "locked:%d+: ", text = mutator.one_of(lines), pieces = line_pieces,
+  name = "a lock file of keys", kinds = { config = true, limit = true }, names = "locked:%d+: ", samples = lines, pieces = line_pieces,
   read = function(text)
     local lock = keylock.read("locked", text)
     local written = keylock.text(lock)
@@ -107,7 +114,7 @@ add {
 
 add {
   name = "known_hosts_command", kinds = {}, size = 1000,
-  text = mutator.one_of { "/bin/echo %H", '/x "a b" %h:%p \'%n\' %r', "/x %C%i%I%k%K%t%f", "/x a\\ b ${HOME} %%", "none" },
+  samples = { "/bin/echo %H", '/x "a b" %h:%p \'%n\' %r', "/x %C%i%I%k%K%t%f", "/x a\\ b ${HOME} %%", "none" },
   pieces = words [[/ %H %h %z % " ' \" \' \\ \ ${HOME} ${ } ${NO_SUCH_VARIABLE} %% a]],
   read = function(text, r)
     local target = { name = "n", hostname = "h.example", port = 2222, user = "u", opts = { known_hosts_command = text } }
@@ -122,7 +129,7 @@ add {
 
 add {
   name = "host expressions", kinds = { usage = true, limit = true }, names = "column %d+: ", size = 400,
-  text = mutator.one_of { "web[1-3],db1", "app@web[01-20/2,33].dc1:2222", "@g!x2&x[1-9]^y", "^file,[::1]:22", "a[1-3]b[x,y]", "fe80::1%eth0", "@g:x" },
+  samples = { "web[1-3],db1", "app@web[01-20/2,33].dc1:2222", "@g!x2&x[1-9]^y", "^file,[::1]:22", "a[1-3]b[0,7-9]", "fe80::1%eth0", "@g:x" },
   pieces = words "a web [ ] 1 07 - , ! & ^ @ : / 2 10 . ::1 é 999999999999999 [1-3] [01-20/3] * %",
   read = function(text, r)
     local sources = { group = function(_, name) return #name < 3 and "x[1-3],y" or nil end, read = function() return "f[1-2]\n" end }
@@ -136,7 +143,9 @@ add {
 
 local function inventory(format, samples, pieces)
   add {
-    name = "inventories: " .. format, text = mutator.one_of(samples), pieces = pieces, size = 2000,
+    -- In a task each file would go through the thread pool, which takes longer than to read what is in it.
+    outside_tasks = true,
+    name = "inventories: " .. format, samples = samples, pieces = pieces, size = 2000,
     kinds = { config = true, usage = true, limit = true, protocol = true },
     read = function(text)
       local inv = ssh.inventory(files.write("mutant", text), { format = format })
@@ -152,49 +161,53 @@ inventory("ini", {
 }, { "[", "]", ":", "\n[", "=", "web", "all", "[3:3]", "[c:c]", "[1:1:2]", "[web:children]\n", "[web:vars]\n", "ansible_port=", "{", "(", "None", ";" })
 
 inventory("json", {
-  '{"web": {"hosts": ["w1", {"a": null}], "vars": {"x": 1}}, "p": {"children": ["web"]}}',
+  '{"web": {"hosts": ["w1", "a[1:3]"], "vars": {"x": 1}}, "p": {"children": ["web"]}}',
   '{"all": {"children": {"web": {"hosts": {"a[1:3]": {"ansible_port": 22}}}}}}',
   '{"_meta": {"hostvars": {"a": {"x": [1.5e3, true, "\\u00e9"]}}}, "g": ["a", "b"]}',
 }, { "{", "}", "[", "]", ":", ",", '"hosts"', '"children"', '"vars"', "null", "true", "1e999", '"\\u0000"', '"\\ud800"', ("["):rep(200), "{}" })
 
 inventory("lua", {
-  'return { web = { hosts = { "a[1-3]", b = {} }, vars = { x = 1 } } }',
+  'return { web = { hosts = { ["a[1-3]"] = { n = 1 }, b = {} }, vars = { x = 1 } } }',
   'local t = {}\nfor i, n in ipairs { "a", "b" } do t[i] = n .. i end\nreturn { g = { hosts = t, children = { h = {} } } }',
 }, { "{", "}", "=", ",", "return", "hosts", "vars", "children", "nil", "t", "[1]", "[[", "]]", "--", "1e308",
   "#",
-  "function() end", "..", "error", "(", ")" })
+  "function() end", "[true]", "[type]", "..", "error", "(", ")" })
 
-inventory("groups", { "a: n[1-3]\nb: @a!n2\n", "# x\nall: a,b c\nweb: web[1-9/2] @a\n" },
-  { ":", "@", "!", "&", "^", "*", ",", "[", "]", "[3-3]", "\na: ", "@*", "@b:a" })
+inventory("groups", { "a: n[1-3]\nb: @a!n2\n", "# x\nmost: a,b c\nweb: web[1-9/2] @most\n" },
+  { ":", "@", "!", "&", "^", "*", ",", "[", "]", "[3-3]", "\na: ", "@*", "@local:a", "@most", "@a", "@b", "@web", "c: " })
 
+local layouts = {
+  "all:\n  vars: {x: 1}\n  children:\n    web:\n      hosts:\n        a[1:3]: {ansible_port: 22}\n        b:\n",
+  "web: {hosts: {a: &x {p: 1}, b: {<<: *x, q: 'y'}}, children: {inner: {hosts: {c: null}}}}\n",
+  "sources:\n  a: 'n[1-3]'\n  b: [x, y]\n",
+}
 local documents = {
   "a: &x {p: 1, q: [1, 2.5, 'x']}\nb: *x\nc: {<<: *x, q: !!str 2}\nd: |\n  text\n  more\ne: >-\n  folded\nf:\n- 1\n- \"\\u00e9\"\n",
-  "all:\n  vars: {x: 1}\n  children:\n    web:\n      hosts:\n        a[1:3]: {ansible_port: 22}\n        b:\n",
-  "sources:\n  a: 'n[1-3]'\n  b: [x, y]\n",
+  layouts[1], layouts[3],
 }
 local bits = { "[", "]", "{", "}", ":", ": ", "\n", "\n  ", "- ", "&x ", "*x", "<<: *x", "!!int ", "!!float ", "!", "|", ">", "? ", "---\n", "...\n",
   "%YAML 1.1\n",
   "@", "`", ",", ("["):rep(70), ("a"):rep(2000), "\226\128\168", "${HOME}", "${X:-y}", "hosts", "children", "0x", "0o8", ".inf", "1_0", "~" }
 
 if core.about().yaml then
-  inventory("yaml", documents, bits)
+  inventory("yaml", layouts, bits)
 
   add {
-    name = "YAML", kinds = { config = true, protocol = true, limit = true }, text = mutator.one_of(documents), pieces = bits,
+    name = "YAML", kinds = { config = true, protocol = true, limit = true }, samples = documents, pieces = bits,
     read = function(text) yaml.decode(text, "mutant", { environment = true }) end,
   }
 end
 
 add {
   name = "Python literals", kinds = {}, size = 1000,
-  text = mutator.one_of { "[1, 'a', True, None]", "{'a': (1, 2.5), \"b\": -0x1f}", "'x\\n\\u00e9' 'y'", "1_000e3", "{1, 2}", "[[[]]]", "3j" },
+  samples = { "[1, 'a', True, None]", "{'a': (1, 2.5), \"b\": -0x1f}", "'x\\n\\u00e9' 'y'", "1_000e3", "{1, 2}", "[[[]]]", "3j" },
   pieces = words [[ [ ] { } ( ) , : ' " \x41 \u00e9 \777 \N{a} 0x 0b1 1e999 -0 True None inf nan r' b' ''' """ ]],
   read = function(text) assert(literal.value(text) ~= nil) end,
 }
 
 add {
   name = "ssh arguments", kinds = { config = true }, size = 1000,
-  text = mutator.one_of { "-o ProxyJump=a -p 22", "-o 'ProxyCommand=ssh -W %h:%p b' -C -4", "-oPort=22 -i ~/k -J a,b -l u",
+  samples = { "-o ProxyJump=a -p 22", "-o 'ProxyCommand=ssh -W %h:%p b' -C -4", "-oPort=22 -i ~/k -J a,b -l u",
     '-o StrictHostKeyChecking=no -o "UserKnownHostsFile /dev/null"' },
   pieces = words [[-o -J -p -i -l -F -v -oX=1 = ' " \ ServerAliveInterval=5 Ciphers=+a ConnectTimeout=1e9 none yes - --]],
   read = function(text) ssh_args.parse(text) end,

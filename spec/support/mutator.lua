@@ -23,14 +23,25 @@ local everywhere = { "", "\0", "\n", "\r\n", " ", "\t", '"', "'", "\\", "#", "%"
 
 -- Tokens: words, runs of blanks, single signs.
 local function tokens(text)
-  local list, at = {}, 1
-  while at <= #text do
-    local token = text:match("^[%w_.]+", at) or text:match("^%s+", at) or text:sub(at, at)
-    list[#list + 1] = token
-    at = at + #token
+  local list, n = {}, 0
+  for word, rest in text:gmatch "([%w_.]*)([^%w_.]*)" do
+    if word ~= "" then
+      n = n + 1
+      list[n] = word
+    end
+    for blanks, signs in rest:gmatch "(%s*)(%S*)" do
+      if blanks ~= "" then
+        n = n + 1
+        list[n] = blanks
+      end
+      for at = 1, #signs do list[n + at] = signs:sub(at, at) end
+      n = n + #signs
+    end
   end
   return list
 end
+
+local taken_apart = {} -- of the samples: most of the work, otherwise
 
 local function piece(r, grammar)
   local list = r(4) == 1 and everywhere or grammar.pieces
@@ -47,6 +58,16 @@ local changes = {
     local a, b = r(#list), r(#list)
     list[a], list[b] = list[b], list[a]
   end,
+  function(r, list) -- what is nearly right in its form is wrong in what it says
+    for _ = 1, 3 do
+      local a, b = r(#list), r(#list)
+      if list[a]:find "^%w" and list[b]:find "^%w" then list[a] = list[b] end
+    end
+  end,
+  function(r, list)
+    local at = r(#list)
+    if list[at]:find "^%d" then list[at] = tostring(r(70) - 2) end
+  end,
   function(r, list) list[r(#list)] = string.char(r(256) - 1) end,
   function(r, list, grammar) table.insert(list, r(#list), piece(r, grammar):rep(r(60))) end,
   function(r, list)
@@ -62,8 +83,9 @@ local changes = {
 
 -- One text of a grammar: { text = function(r), pieces = { ... }, size = at most so many bytes }.
 function M.text(r, grammar)
-  local list = tokens(grammar.text(r))
-  for _ = 1, r(6) do
+  local text, list = grammar.text(r), {}
+  for i, token in ipairs(taken_apart[text] or tokens(text)) do list[i] = token end
+  for _ = 1, r(r(6)) do -- most texts have few mistakes, or nothing deep is ever reached
     if #list == 0 then list[1] = piece(r, grammar) end
     changes[r(#changes)](r, list, grammar)
   end
@@ -71,7 +93,10 @@ function M.text(r, grammar)
 end
 
 -- The text function of a grammar that has samples.
-function M.one_of(samples) return function(r) return samples[r(#samples)] end end
+function M.one_of(samples)
+  for _, text in ipairs(samples) do taken_apart[text] = tokens(text) end
+  return function(r) return samples[r(#samples)] end
+end
 
 local function resident()
   local file = io.open "/proc/self/statm"
@@ -97,12 +122,14 @@ end
 
 ---@class spec.Grammar
 ---@field name string
----@field text fun(r): string a good text by chance
+---@field samples? string[] good texts
+---@field text? fun(r): string a good text by chance; default: one of the samples
 ---@field pieces string[] what the grammar is made of
 ---@field read fun(text: string, r) parses; may raise an Error, and asserts what must hold of what it read
 ---@field kinds table<string, true> the kinds it may raise
 ---@field names? string pattern for what every message names
 ---@field size? integer
+---@field outside_tasks? boolean it is to be driven without a task
 
 -- One text to a parser: how long it took, and whether it was refused.
 local function judge(grammar, text, r, name)

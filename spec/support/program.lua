@@ -1,6 +1,7 @@
 -- The program sshlua as a child: started with arguments, input and signals, its output and end collected. Which program:
 -- SSHLUA_BIN, or SSHLUA (as ./test sets it), or the one that runs the specs.
 local core = require "sshlua.core"
+local processes = require "sshlua.testbed.processes"
 local task = require "sshlua.task"
 
 local M = {}
@@ -39,16 +40,6 @@ function M.file(name, text)
   local path = M.directory() .. "/" .. name
   assert(core.fs_write_sync(path, text, 448))
   return path
-end
-
-local function read_all(socket, on_text)
-  local parts = {}
-  while true do
-    local bytes = task.await(socket.read, socket, 65536)
-    if not bytes then return table.concat(parts) end
-    parts[#parts + 1] = bytes
-    if on_text then on_text(table.concat(parts)) end
-  end
 end
 
 local function absolute(path) return path:sub(1, 1) == "/" and path or task.await(core.fs_realpath, path) end
@@ -95,12 +86,12 @@ function Child:finish(fn)
   local r = {}
   task.scope(function(s)
     s:spawn(function()
-      r.out = read_all(self.proc:stdout(), function(text)
+      r.out = processes.read_all(self.proc:stdout(), function(text)
         self.seen = text
         if self.changed then self.changed:set() end
       end)
     end)
-    s:spawn(function() r.err = read_all(self.proc:stderr()) end)
+    s:spawn(function() r.err = processes.read_all(self.proc:stderr()) end)
     s:spawn(function()
       if self.opts.stdin and self.opts.stdin ~= "pipe" then
         pcall(self.write, self, self.opts.stdin)

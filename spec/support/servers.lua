@@ -1,4 +1,5 @@
 -- Throwaway servers and connections for integration specs.
+local files = require "spec.support.files"
 local run = require "spec.support.run"
 local ssh = require "sshlua"
 local testbed = require "sshlua.testbed"
@@ -60,13 +61,7 @@ function M.relay(fleet, name, faults, more)
   return relay, opts
 end
 
-function M.read_file(path)
-  local f = io.open(path, "rb")
-  if not f then return nil end
-  local text = f:read "*a"
-  f:close()
-  return text
-end
+M.read_file = files.read
 
 function M.write_file(path, text)
   local f = assert(io.open(path, "wb"))

@@ -210,6 +210,8 @@ return { web = { hosts = web }, db = { hosts = { "app@db[1-3]:2222" }, vars = { 
     assert.matches("more than 100000 groups", (refused("h.lua", "local g = {} for _ = 1, 50 do g = { children = { a = g, b = g } } end return { c = g }")))
     line("\27Lua", ": compiled Lua is not read here")
     assert.matches("it does not come to an end", (refused("h.lua", "while true do end")))
+    line("return { g = { hosts = { [type] = 1 } } }", ": a name expected, got a function")
+    line("return { g = { hosts = { h = { [true] = 1 } } } }", ": .g.hosts.h: a name expected, got a boolean")
     line("string.format = nil return { a = { hosts = 5 } }", ": .a.hosts: hosts of a: a mapping or list expected, got the number 5")
     assert.is_function(string.format)
   end))

@@ -1,5 +1,6 @@
 -- The Lua face of known_hosts. What lines mean is tested in C (spec/c/known_hosts*_test.c).
 local core = require("sshlua.core")
+local files = require("spec.support.files")
 
 -- Well-formed ed25519 and RSA blobs, no real keys.
 local function ed25519(n)
@@ -32,12 +33,7 @@ local function write_file(path, text)
   f:close()
 end
 
-local function read_file(path)
-  local f = assert(io.open(path))
-  local text = f:read("*a")
-  f:close()
-  return text
-end
+local read_file = files.read
 
 describe("a set of known hosts", function()
   it("answers with a verdict and the line it rests on", function()

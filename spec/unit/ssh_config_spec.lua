@@ -2,6 +2,7 @@
 -- installed ssh is older, or because it needs another machine; robustness; the table; the command line.
 local cidr = require "sshlua.ssh_config.cidr"
 local core = require "sshlua.core"
+local files = require "spec.support.files"
 local keywords = require "sshlua.ssh_config.keywords"
 local pattern = require "sshlua.ssh_config.pattern"
 local printer = require "sshlua.ssh_config.printer"
@@ -32,12 +33,7 @@ local function wrong(text, what, host)
   return err
 end
 
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a"
-  if file then file:close() end
-  return text
-end
+local read = files.read
 
 describe("ssh_config", function()
   setup(function() directory = assert(core.fs_mkdtemp_sync((os.getenv "TMPDIR" or "/tmp") .. "/sshlua-config.XXXXXX")) end)

@@ -25,20 +25,6 @@ describe("where a copy goes", function()
 end)
 
 describe("a pattern", function()
-  it("matches as in the shell", function()
-    local function yes(p, s) assert.is_true(names.matches(p, s), p .. " " .. s) end
-    local function no(p, s) assert.is_false(names.matches(p, s), p .. " " .. s) end
-    yes("*", "") yes("*", "abc") yes("a*c", "abbc") yes("a?c", "abc") yes("[a-c]x", "bx") yes("[!a]", "b") yes("\\*", "*")
-    yes("*.t*t", "a.txt.txt") yes("a[]b", "a[]b") yes("[]a]", "]") yes("%a.", "%a.")
-    no("a?c", "ac") no("[!a]", "a") no("\\*", "x") no("*.txt", "a.txtx") no("", "a") no("a", "") no(".", "x") no("%a", "b")
-  end)
-
-  it("takes no time to speak of, whatever it is", function()
-    local before = os.clock()
-    assert.is_false(names.matches(("*a"):rep(40) .. "b", ("a"):rep(4000)))
-    assert.is_true(os.clock() - before < 2)
-  end)
-
   it("excludes by name, by path, and directories", function()
     local function is(p, rel, dir) return names.excluded({ p }, rel, rel:match "[^/]+$", dir) end
     assert.is_true(is("*.o", "a/b.o"))

@@ -14,6 +14,9 @@ local modules = {
   { "hosts", "sshlua.cli.hosts" },
   { "put", "sshlua.cli.put" },
   { "sync", "sshlua.cli.sync" },
+  { "rec", "sshlua.cli.rec" },
+  { "ping", "sshlua.cli.ping" },
+  { "run", "sshlua.cli.run" },
 }
 
 --- The module's name when there is such a command.

@@ -27,12 +27,10 @@ end
 local function lines_of(config)
   local set, defaults = {}, {}
   for _, def in ipairs(keywords.list) do
-    local origins = config.origins[def.into or def.name]
     local value = config.values[def.name]
-    for i, text in ipairs(printer.texts(config, def)) do
-      local origin = origins and (origins[i] or origins[#origins])
-      local line = { core.clean(def.title .. " " .. text), origin or "default", fate(def, value) }
-      table.insert(origins and set or defaults, line)
+    for _, entry in ipairs(printer.entries(config, def)) do
+      local line = { core.clean(def.title .. " " .. entry.text), entry.origin or "default", fate(def, value) }
+      table.insert(entry.origin and set or defaults, line)
     end
   end
   return set, defaults

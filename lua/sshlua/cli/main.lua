@@ -119,6 +119,15 @@ local function watch_luv(program, task)
   return function() return failure end
 end
 
+local function open_journal(o)
+  if not (o.journal or o.resume or o.only or o.unknown) then return end
+  if o.journal and o.resume then stop(2, "--journal begins a journal, --resume goes on with one: one of them") end
+  if not (o.journal or o.resume) then stop(2, "--only and --unknown go with --resume FILE") end
+  require("sshlua").journal(o.resume or o.journal, {
+    resume = o.resume and true or nil, only = o.only, unknown = o.unknown,
+  })
+end
+
 --- Runs everything; returns true and the exit code, or false, the error, and the script's frames at it.
 local function run_root(program, o, argv, task)
   local noted, frames
@@ -129,6 +138,7 @@ local function run_root(program, o, argv, task)
   local luv_failure = watch_luv(program, task)
   local ok, result = pcall(task.run, function()
     set_up_events(program, o)
+    open_journal(o)
     local good, result = xpcall(o.command and run_command or run_lua, note, program, o, argv)
     if not good then error(result, 0) end
     return result
@@ -182,6 +192,10 @@ end
 local front = { G = { "config", "-" }, W = { "dial", "" } }
 
 local function parse(argv)
+  if (argv[0] or ""):match("[^/]*$") == "pdsh" then
+    table.insert(argv, 1, "--pdsh")
+    table.insert(argv, 1, "run")
+  end
   local at = argv[1] == "--lua-path" and 3 or 1
   local letter, rest = (argv[at] or ""):match("^%-([GW])(.*)$")
   if letter then

@@ -35,6 +35,23 @@ M.list = {
     take = function(o, value) o.events = value end,
   },
   {
+    long = "journal", arg = "FILE", lua = true, text = "write each step of each host to FILE, before and after",
+    take = function(o, value) o.journal = value end,
+  },
+  {
+    long = "resume", arg = "FILE", lua = true, text = "go on where the journal FILE ended",
+    take = function(o, value) o.resume = value end,
+  },
+  {
+    long = "only", arg = "WHICH", lua = true, text = "with --resume: only hosts that were failed, ok or unreachable",
+    take = function(o, value) o.only = value end,
+  },
+  {
+    long = "unknown", arg = "WHAT", lua = true,
+    text = "with --resume: steps that were begun and not finished: stop, again, done",
+    take = function(o, value) o.unknown = value end,
+  },
+  {
     long = "lua-path", arg = "DIR", text = "take sshlua's own Lua files from DIR (only as the first option)",
     take = function(_, _, at) return at ~= 1 and "option --lua-path must come first" or nil end,
   },

@@ -103,9 +103,7 @@ end
 local no_way_in = { resolve = true, connect = true, handshake = true, hostkey = true, auth = true }
 local on_the_way = { resolve = true, connect = true, greeting = true, handshake = true, hostkey = true, auth = true }
 
---- Did the host not let us in, or was it not there?
----@param err any
----@return boolean?
+--- Could the host not be reached, logged in to, or trusted?
 function M.unreachable(err)
   if not errors.is(err) then return false end
   return no_way_in[err.kind] or ((err.kind == "timeout" or err.kind == "connection_lost") and on_the_way[err.phase])
@@ -115,9 +113,9 @@ local unreachable = M.unreachable
 
 local function fleet_code(err)
   local results = err.results or err.result
-  if type(results) ~= "table" then return unreachable(err.cause) and 4 or 3 end
+  if type(results) ~= "table" then return M.unreachable(err.cause) and 4 or 3 end
   for _, r in ipairs(results) do
-    if type(r) == "table" and unreachable(r.err) then return 4 end
+    if type(r) == "table" and M.unreachable(r.err) then return 4 end
   end
   return 3
 end

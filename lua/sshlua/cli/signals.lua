@@ -43,6 +43,9 @@ function M.install(program, task)
     if M.code or (name == "SIGINT" and interrupt.deliver()) then return end
     end_run(program, task, name)
   end)
+  function interrupt.go_on()
+    if not M.code then end_run(program, task, "SIGINT") end
+  end
 end
 
 --- The run is over; a signal that came while the script did not wait any more counts, too.

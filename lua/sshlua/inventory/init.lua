@@ -14,6 +14,7 @@ local options = require("sshlua.options")
 local preferences = require("sshlua.preferences")
 local read = require("sshlua.inventory.read")
 local var_files = require("sshlua.inventory.var_files")
+local wildcard = require("sshlua.wildcard")
 
 local M = {}
 
@@ -92,21 +93,15 @@ end
 
 -- ---- selecting
 
---- A shell's pattern as Lua's.
-local function glob(pattern)
-  local text = pattern:gsub("[^%w*?\128-\255]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".")
-  return "^" .. text .. "$"
-end
-
 local function matching(self, name)
-  local list, pattern, m = {}, glob(name), self.model
+  local list, fits, m = {}, wildcard.simple(name), self.model
   for _, group in ipairs(m.group_order) do
-    if group:find(pattern) then
+    if fits(group) then
       for _, member in ipairs(m:members(m.groups[group])) do list[#list + 1] = member end
     end
   end
   for _, host_name in ipairs(m.host_order) do
-    if host_name:find(pattern) then list[#list + 1] = host_name end
+    if fits(host_name) then list[#list + 1] = host_name end
   end
   return list[1] and list or nil
 end

@@ -43,10 +43,18 @@ function Tree:where(t, key, path)
   return ("%s: %s"):format(self.path, errors.excerpt(path, 120))
 end
 
+--- Lua's tables can have keys that are no names.
+local function check_key(key, where)
+  if type(key) ~= "string" and type(key) ~= "number" then fail(where, "a name expected, got a %s", type(key)) end
+end
+
 --- Keys in the order in which they stand in the file where that is known, else by name.
 function Tree:keys(t)
   local keys, lines = {}, self.positions and self.positions[t] or {}
-  for key in pairs(t) do keys[#keys + 1] = key end
+  for key in pairs(t) do
+    check_key(key, self.path)
+    keys[#keys + 1] = key
+  end
   table.sort(keys, function(a, b)
     local x, y = lines[a] or 0, lines[b] or 0
     if x ~= y then return x < y end
@@ -62,6 +70,7 @@ function Tree:set_vars(item, vars, where, path)
     fail(where, "variables of %s: a mapping expected, got %s", item.name, what(vars))
   end
   for name, value in pairs(vars) do
+    check_key(name, where)
     self.model:set(item, type(name) == "number" and tostring(name) or name, value,
       self:where(vars, name, path .. "." .. tostring(name)))
   end
@@ -71,6 +80,7 @@ end
 function Tree:each_name(name, where, visit)
   if self.expressions and not name:find("%[[^%[%]]*:") then
     local ok, err = pcall(hostset.each, name, { limit = model.MAX_HOSTS, sources = {} }, visit)
+    if errors.is(err) and err.message:sub(1, #self.path) == self.path then error(err, 0) end -- visit's, it says where
     if not ok then fail(where, "%s", errors.is(err) and err.message or tostring(err)) end
     return
   end

@@ -8,6 +8,7 @@ local errors = require("sshlua.errors")
 local expand = require("sshlua.ssh_config.expand")
 local jump = require("sshlua.ssh_config.jump")
 local keywords = require("sshlua.ssh_config.keywords")
+local lazy = require("sshlua.lazy")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pattern = require("sshlua.ssh_config.pattern")
@@ -172,6 +173,17 @@ end
 
 --- Trust --------------------------------------------------------------------------------------------------------------
 
+--- What cannot be read must not pass for "not revoked".
+local function revoked_keys(config, text)
+  local path = path_of(config, "revokedhostkeys", text)
+  local file, message = io.open(path, "rb")
+  if not file then
+    fail(config, "revokedhostkeys", "cannot be read: " .. message, "make it readable, or take the line away")
+  end
+  file:close()
+  return { path }
+end
+
 local strictness = { ["true"] = "yes", ["false"] = "no", ["accept-new"] = "accept-new" } -- ask: as without
 
 local function trust(config, out)
@@ -191,7 +203,7 @@ local function trust(config, out)
   out.visual_host_key = set_value(config, "visualhostkey")
   out.known_hosts_command = set_value(config, "knownhostscommand")
   local revoked = set_value(config, "revokedhostkeys")
-  if revoked then out.revoked_host_keys = { path_of(config, "revokedhostkeys", revoked) } end
+  if revoked then out.revoked_host_keys = revoked_keys(config, revoked) end
   if config.origins.casignaturealgorithms then out.ca_signature_algorithms = v.casignaturealgorithms end
   if set_value(config, "fingerprinthash") == "MD5" then out.fingerprint_hash = "md5" end
   local update = set_value(config, "updatehostkeys")
@@ -201,6 +213,17 @@ end
 --- The way there ------------------------------------------------------------------------------------------------------
 
 local families = { inet = 4, inet6 = 6 }
+
+--- Tokens in ProxyJump. What is none may be the scope of an address: [fe80::1%eth0].
+local function jump_chain(config)
+  return (jump.text(config.values.proxyjump):gsub("%%([%%hnpr])", function(token)
+    if token == "%" then return "%" end
+    local value = config.tokens[token]
+    if not value:find("[^%w._-]") then return value end
+    fail(config, "proxyjump", ("%%%s would be '%s': not a part of a host's name"):format(token,
+      errors.excerpt(value, 60)))
+  end))
+end
 
 local function way(config, out)
   local v = config.values
@@ -219,7 +242,7 @@ local function way(config, out)
   local count = set_value(config, "serveralivecountmax")
   if count == 0 then out.server_alive_interval = 0 else out.server_alive_count_max = count end
   if v.proxyjump then
-    out.proxy_jump = jump.text(v.proxyjump)
+    out.proxy_jump = jump_chain(config)
   elseif v.proxycommand then
     out.proxy_command = v.proxycommand
   end
@@ -273,11 +296,13 @@ local said = {} -- once is enough
 local function say(config)
   if not log.wants(1) then return end
   for _, def in ipairs(keywords.list) do
-    local origin = origin_of(config, def.into or def.name)
-    local nothing = def.status == "applied" or def.status == "unsupported"
-    if origin and not nothing and not said[origin .. def.name] then
-      said[origin .. def.name] = true
-      log.emit(1, config.host, "ssh_config.ignored", { keyword = def.title, from = origin, reason = def.why })
+    local does_nothing = def.status == "ignored" or def.status == "later"
+    for _, entry in ipairs(does_nothing and lazy.load("sshlua.ssh_config.printer").entries(config, def) or {}) do
+      local origin = entry.origin
+      if origin and not said[origin .. def.name] then
+        said[origin .. def.name] = true
+        log.emit(1, config.host, "ssh_config.ignored", { keyword = def.title, from = origin, reason = def.why })
+      end
     end
   end
 end

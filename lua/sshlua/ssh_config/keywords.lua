@@ -38,14 +38,16 @@ local always = function(value) return value:lower() ~= "none" end
 
 --- The spec that proves that a keyword is applied, where it is not spec/integration/ssh_config_spec.lua.
 local unit = "spec/unit/ssh_config_spec.lua"
+local canonical = "spec/integration/ssh_config_canonical_spec.lua"
 local proofs = {
   addkeystoagent = "spec/integration/add_keys_spec.lua", localcommand = "spec/integration/local_command_spec.lua",
   permitlocalcommand = "spec/integration/local_command_spec.lua",
   checkhostip = "spec/integration/trust_spec.lua", fingerprinthash = "spec/integration/trust_spec.lua",
   visualhostkey = "spec/integration/trust_spec.lua",
   casignaturealgorithms = "spec/integration/host_certificate_spec.lua",
-  canonicaldomains = unit, canonicalizefallbacklocal = unit, canonicalizehostname = unit, canonicalizemaxdots = unit,
-  canonicalizepermittedcnames = unit, ignoreunknown = unit, tag = unit, host = unit, match = unit, include = unit,
+  canonicaldomains = canonical, canonicalizefallbacklocal = canonical, canonicalizehostname = canonical,
+  canonicalizemaxdots = canonical, canonicalizepermittedcnames = canonical,
+  ignoreunknown = unit, tag = unit, host = unit, match = unit, include = unit,
 }
 
 ---@class sshlua.Keyword
@@ -119,11 +121,11 @@ local rows = {
     why = "the two forms with a bound agent are as yes",
   },
   { "RequestTTY", "choice", "applied", default = "auto", choices = truth { force = "force", auto = "auto" },
-    why = "force: commands get a terminal; yes and auto are for shells, which there are none of yet",
+    why = "force: commands get a terminal; shells have one anyway",
   },
   { "SessionType", "choice", "later", default = "default",
     choices = { none = "none", subsystem = "subsystem", default = "default" },
-    why = "a script says what it runs; there are no shells yet",
+    why = "a script says what it runs",
   },
   { "StdinNull", "flag", "ignored", default = false, why = "a command has the input that the script gives it" },
   { "ForkAfterAuthentication", "flag", "ignored", default = false, why = "scripts stay in the foreground" },
@@ -179,7 +181,7 @@ local rows = {
     list = "signature",
   },
   { "LocalCommand", "command", "applied", why = "once for each connection; it has 60 seconds and no input" },
-  { "RemoteCommand", "command", "later", why = "a script says what it runs; there are no shells yet" },
+  { "RemoteCommand", "command", "later", why = "a script says what it runs" },
   { "LogLevel", "choice", "applied", default = "INFO", choices = levels,
     why = "VERBOSE and DEBUG as -v, DEBUG2 as -vv, DEBUG3 as -vvv, for this host",
   },

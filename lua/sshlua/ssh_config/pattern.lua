@@ -1,29 +1,16 @@
 --- PATTERNS of ssh_config(5): "*" and "?", lists with commas, negation. Pure.
 
+local wildcard = require("sshlua.wildcard")
+
 local M = {}
 
---- Does the whole text match? One star is tried again at a time: no more than #text * #pattern steps.
+--- Does the whole text match?
 ---@param text string
 ---@param pattern string
 ---@return boolean
 function M.match(text, pattern)
-  local t, p, star, mark = 1, 1, nil, nil
-  while t <= #text do
-    local want = pattern:byte(p)
-    if want == 42 then -- "*"
-      star, mark = p, t
-      p = p + 1
-    elseif want and (want == 63 or want == text:byte(t)) then
-      p, t = p + 1, t + 1
-    elseif star then
-      mark = mark + 1
-      p, t = star + 1, mark
-    else
-      return false
-    end
-  end
-  while pattern:byte(p) == 42 do p = p + 1 end
-  return p > #pattern
+  if not pattern:find("[*?]") then return text == pattern end -- most are plain names
+  return wildcard.simple(pattern)(text)
 end
 
 local LONGEST = 1022 -- of one pattern in a list; a longer one fails the whole list

@@ -10,6 +10,8 @@ local pattern = require("sshlua.ssh_config.pattern")
 
 local M = {}
 
+local unpack = table.unpack or unpack -- luacheck: ignore 143
+
 local DEPTH_MAX = 16
 
 --- Where values come from: "-i", the user's files and -o, the system's.
@@ -51,14 +53,27 @@ local function fatal(run, item, message)
   raise_problems(run.path, run.problems)
 end
 
+local function origin_of(run, item) return item.line == 0 and run.path or ("%s:%d"):format(run.path, item.line) end
+
 local function add_origin(state, run, item, name, kind)
-  local origin = item.line == 0 and run.path or ("%s:%d"):format(run.path, item.line)
+  local origin = origin_of(run, item)
   local list = state.origins[name]
   if not list or kind == keywords.kinds.mask then
     state.origins[name] = { origin }
   else
     list[#list + 1] = origin
   end
+end
+
+--- Origins of a list from which names have been taken away, and to which others were added here.
+local function align(before, origins, values, origin)
+  local out, at = {}, 1
+  for i, value in ipairs(values) do
+    while before[at] and before[at] ~= value do at = at + 1 end
+    out[i] = before[at] and origins[at] or origin
+    at = at + 1
+  end
+  return out
 end
 
 local function take_value(state, run, item)
@@ -69,8 +84,14 @@ local function take_value(state, run, item)
       or kind.limit and state.values[name] == nil and kind.limit(item.value, def)
     if wrong then return problem(run, item, wrong) end
   end
+  local before = kind == keywords.kinds.env_names and run.active and { unpack(state.values[name] or {}) }
   local taken = kind.store(state.values, name, item.value, run.active or def.always or false, run.source)
-  if taken then add_origin(state, run, item, name, kind) end
+  if before then
+    local origin = origin_of(run, item)
+    state.origins[name] = align(before, state.origins[name] or {}, state.values[name], origin)
+  elseif taken then
+    add_origin(state, run, item, name, kind)
+  end
 end
 
 local function unknown(state, run, item)

@@ -106,7 +106,8 @@ local function check(state)
   end
   if v.proxycommand == "-" and v.proxyusefdpass then fail(state, "proxycommand", "'-' and ProxyUseFdpass") end
   if v.connectionattempts == 0 then fail(state, "connectionattempts", "1 or more expected") end
-  if v.forkafterauthentication and not v.remotecommand and not state.command and v.sessiontype ~= "none" then
+  local has_work = v.remotecommand or state.command or v.sessiontype == "none"
+  if v.forkafterauthentication and state.strict_command and not has_work then
     fail(state, "forkafterauthentication", "there is no command to run in the background")
   end
   if state.command and v.remotecommand and state.strict_command then

@@ -7,8 +7,15 @@
 
 local errors = require("sshlua.errors")
 local loop = require("sshlua.loop")
+local place = require("sshlua.task.place")
+local tree = require("sshlua.task.tree")
 
-local M = {}
+local M = {
+  new_scope = tree.new_scope, close_scope = tree.close_scope, pending = tree.pending, is_pending = tree.is_pending,
+  is_cancellation = tree.is_cancellation,
+}
+
+local pending, cancellation = tree.pending, tree.cancellation
 
 local create, resume_co, yield, running, status, isyieldable =
   coroutine.create, coroutine.resume, coroutine.yield, coroutine.running, coroutine.status, coroutine.isyieldable
@@ -49,37 +56,9 @@ local later = false -- the loop will
 local function pack(...) return { n = select("#", ...), ... } end
 M.pack = pack
 
---- Places in scripts --------------------------------------------------------------------------------------------------
-
-local library = debug.getinfo(1, "S").source:match("^(.*)task[/\\]core%.lua$")
-
-local function is_library(source) return library ~= nil and source:sub(1, #library) == library end
-
---- The level, as in error(), of the innermost function that is the script's own.
-local function script_level()
-  local level = 3
-  while true do
-    local info = debug.getinfo(level, "Sl")
-    if not info then return 2 end
-    if info.currentline > 0 and not is_library(info.source) then return level - 1 end
-    level = level + 1
-  end
-end
-
---- "file:line" where the script's code in that task stands; nil if there is none.
-local function place(task)
-  for level = 0, 100 do
-    local info = debug.getinfo(task.co, level, "Sl")
-    if not info then return nil end
-    if info.currentline > 0 and not is_library(info.source) then
-      return ("%s:%d"):format(info.short_src, info.currentline)
-    end
-  end
-end
-
 function task_mt:__tostring()
   if self.ended then return "sshlua.Task: " .. (self.error == nil and "ended" or "failed") end
-  return ("sshlua.Task: at %s"):format(place(self) or "its start")
+  return ("sshlua.Task: at %s"):format(place.of(self.co) or "its start")
 end
 
 --- Errors -------------------------------------------------------------------------------------------------------------
@@ -96,53 +75,7 @@ end
 --- pcall's results, packed. An Error keeps the traceback of where it was raised; an error is never nil.
 function M.protected(fn, ...) return pack(xpcall(fn, note, ...)) end
 
---- What one await raises: an object of its own, because callers add their host to it.
-local function cancellation(reason)
-  local fields = {}
-  for k, v in pairs(reason) do fields[k] = v end
-  fields.cancelled_by = reason
-  return errors.new(fields)
-end
-
---- Is err this cancellation, or one that carries what a cancelled call had so far?
-function M.is_cancellation(err, cancelled)
-  if cancelled == nil or not errors.is(err) then return false end
-  return err == cancelled or rawget(err, "cancelled_by") == cancelled
-end
-
---- Scopes -------------------------------------------------------------------------------------------------------------
-
---- A new scope below `parent`; not entered yet. It lasts until close_scope.
----@return sshlua.CancelScope
-function M.new_scope(parent, shield)
-  local scope = { parent = parent, shield = shield or false, tasks = {}, children = {} }
-  if parent then parent.children[scope] = true end
-  return scope
-end
-
-function M.close_scope(scope)
-  if scope.parent then scope.parent.children[scope] = nil end
-end
-
---- The reason that an await of this scope would raise now, or nil.
-function M.pending(scope)
-  while scope do
-    if scope.cancelled then return scope.cancelled end
-    if scope.shield then return nil end
-    scope = scope.parent
-  end
-end
-local pending = M.pending
-
---- Is err a cancellation that reaches this scope, its own or that of one around it?
-function M.is_pending(err, scope)
-  while scope do
-    if M.is_cancellation(err, scope.cancelled) then return true end
-    if scope.shield then return false end
-    scope = scope.parent
-  end
-  return false
-end
+--- Entering ---------------------------------------------------------------------------------------------------------
 
 local function move(task, scope)
   task.scope.tasks[task] = nil
@@ -152,10 +85,10 @@ end
 
 local function require_task()
   if not current then
-    errors.usage(script_level(), "not inside a task: wrap the call in ssh.run(function() ... end)")
+    errors.usage(place.level(), "not inside a task: wrap the call in ssh.run(function() ... end)")
   end
   if running() ~= current.co then
-    errors.usage(script_level(), "cannot wait here: inside a coroutine that is not a task")
+    errors.usage(place.level(), "cannot wait here: inside a coroutine that is not a task")
   end
   return current
 end
@@ -163,7 +96,7 @@ end
 local function require_wait()
   local task = require_task()
   if not isyieldable() then
-    errors.usage(script_level(),
+    errors.usage(place.level(),
       "cannot wait here: inside a sort comparator, a gsub callback, require or another C function")
   end
   return task
@@ -223,7 +156,7 @@ end
 local function after_resume(task, ok, token, ...)
   if status(task.co) == "dead" then return task_ended(task, ok, token, ...) end
   if token ~= SUSPEND then
-    task.strayed = place(task) or "?"
+    task.strayed = place.of(task.co) or "?"
     enqueue(task)
   end
 end
@@ -375,7 +308,7 @@ function M.places(scope, max)
   while #scopes > 0 do
     local s = table.remove(scopes)
     for task in pairs(s.tasks) do
-      local at = task ~= current and place(task)
+      local at = task ~= current and place.of(task.co)
       if at and not count[at] then found[#found + 1] = at end
       if at then count[at] = (count[at] or 0) + 1 end
     end

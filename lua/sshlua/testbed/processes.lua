@@ -11,12 +11,16 @@ local M = {}
 
 local await = task.await
 
-local function read_all(socket)
+--- What comes from a socket until its end. `on_text` gets all of it each time there is more.
+---@param on_text? fun(text: string)
+---@return string
+function M.read_all(socket, on_text)
   local parts = {}
   while true do
     local bytes = await(socket.read, socket, 65536)
     if not bytes then return table.concat(parts) end
     parts[#parts + 1] = bytes
+    if on_text then on_text(table.concat(parts)) end
   end
 end
 
@@ -26,7 +30,7 @@ local function talk(proc, input)
     pcall(await, stdin.write, stdin, input)
     stdin:close()
   end
-  local out = read_all(proc:stdout())
+  local out = M.read_all(proc:stdout())
   local status = await(proc.wait, proc)
   return out, status
 end

@@ -1,0 +1,198 @@
+--- What people see of a command on many hosts: lines as they come, with the host's name in front; folded; compared.
+--- Bytes of hosts are cleaned before they are shown. A printer has sink(host), ended(result, host) and finish(results),
+--- and says how many bytes of each output a Result has to keep for it.
+
+local core = require("sshlua.core")
+local diff = require("sshlua.diff")
+local errors = require("sshlua.errors")
+local hostset = require("sshlua.hostset")
+local lines = require("sshlua.lines")
+local signals = require("sshlua.cli.signals")
+
+local M = {}
+
+local NOBODY_READS = 141
+
+local function fit(line) return core.clean(core.mask(line), { tab = true }) end
+
+--- To standard output at once, so that whoever reads it through a pipe is not kept waiting.
+function M.out(text)
+  io.stdout:write(text)
+  io.stdout:flush()
+end
+
+function M.note(text) io.stderr:write("sshlua: ", text, "\n") end
+
+--- What is wrong with a host, on standard error.
+local function complain(o, r)
+  if o.quiet or r.ok or r:status() == "skipped" or r:status() == "cancelled" then return end
+  if errors.is(r.err) then return M.note(tostring(errors.wrap(r.err, { host = r.host }))) end
+  M.note(("%s: %s"):format(r.host, r:problem()))
+end
+
+--- Lines as they come -----------------------------------------------------------------------------------------------
+
+--- Whole lines as they come: "web1: up 3 days". `complain(result)` says what went wrong.
+function M.live(o, complaint)
+  local open = {}
+  local printer = { keep = 4096 }
+  local function splitters(h)
+    local front, pieces = o.bare and "" or h.name .. ": ", {}
+    local function splitter()
+      return lines.splitter(function(line) pieces[#pieces + 1] = front .. fit(line) .. "\n" end)
+    end
+    local own = { stdout = splitter(), stderr = splitter() }
+    function own.flush(stream)
+      if not pieces[1] then return end
+      local text = table.concat(pieces)
+      pieces = {}
+      if stream == "stderr" then io.stderr:write(text) else M.out(text) end
+    end
+    return own
+  end
+  function printer.sink(h)
+    local own = splitters(h)
+    open[h] = own
+    return function(bytes, stream)
+      own[stream].feed(bytes)
+      own.flush(stream)
+    end
+  end
+  function printer.ended(r, h)
+    local own = open[h]
+    open[h] = nil
+    for _, stream in ipairs(own and { "stdout", "stderr" } or {}) do
+      own[stream].finish()
+      own.flush(stream)
+    end
+    local tell = complaint or complain
+    tell(o, r)
+  end
+  function printer.finish() end
+  return printer
+end
+
+--- Nothing but what went wrong.
+function M.silent(o)
+  return { keep = 4096, ended = function(r) complain(o, r) end, finish = function() end }
+end
+
+--- At the end -------------------------------------------------------------------------------------------------------
+
+--- Groups of hosts with the same outputs and the same end, largest first.
+function M.fold()
+  return {
+    ended = function() end, -- their heads say what went wrong
+    finish = function(rs)
+      local groups = rs:group()
+      for _, group in ipairs(groups) do
+        if group.status ~= "skipped" then M.out(tostring(group) .. "\n") end
+      end
+    end,
+  }
+end
+
+local function has_output(group) return group.status == "ok" or group.status == "exit" or group.status == "signal" end
+
+--- The largest group whole, and what leads from it to each other one.
+function M.diff(o)
+  return {
+    ended = function(r) complain(o, r) end,
+    finish = function(rs)
+      local first
+      for _, group in ipairs(rs:group()) do
+        if has_output(group) and not first then
+          first = group
+          M.out(tostring(group) .. "\n")
+        elseif has_output(group) then
+          local text = diff.unified(first.stdout, group.stdout, { from = first.hosts, to = group.hosts })
+          if text == "" then text = tostring(group) .. "\n" end -- they differ in stderr or in how they ended
+          M.out(core.clean(core.mask(text), { newline = true, tab = true }))
+        end
+      end
+    end,
+  }
+end
+
+--- Folded line by line: the n-th line is printed as soon as every host has come so far, or has ended.
+function M.live_fold(o)
+  local fleet = { hosts = {}, printed = 0 }
+  local printer = { keep = 4096 }
+  local function state_of(h)
+    local s = fleet.hosts[h]
+    if not s then
+      s = { lines = {}, count = 0 }
+      s.splitter = lines.splitter(function(line)
+        s.count = s.count + 1
+        s.lines[s.count] = fit(line)
+      end)
+      fleet.hosts[h] = s
+    end
+    return s
+  end
+  local function print_line(n)
+    local groups, order = {}, {}
+    for _, h in ipairs(printer.hosts) do
+      local s = fleet.hosts[h]
+      local line = s and s.lines[n]
+      if line and not groups[line] then
+        groups[line] = { n = 0 }
+        order[#order + 1] = line
+      end
+      if line then table.insert(groups[line], h.name) end
+      if s then s.lines[n] = nil end
+    end
+    table.sort(order, function(a, b)
+      if #groups[a] ~= #groups[b] then return #groups[a] > #groups[b] end
+      return a < b
+    end)
+    for _, line in ipairs(order) do
+      M.out((o.bare and "" or hostset.fold(groups[line]) .. ": ") .. line .. "\n")
+    end
+    return order[1] ~= nil
+  end
+  local function go_on()
+    while true do
+      local n, some = fleet.printed + 1, false
+      for _, h in ipairs(printer.hosts) do
+        local s = fleet.hosts[h]
+        if not (s and (s.ended or s.count >= n)) then return end
+        some = some or s.count >= n
+      end
+      if not some then return end
+      print_line(n)
+      fleet.printed = n
+    end
+  end
+  function printer.sink(h)
+    local s = state_of(h)
+    return function(bytes, stream)
+      if stream == "stderr" then return end
+      local before = s.count
+      s.splitter.feed(bytes)
+      -- Who is ahead keeps nobody from counting; who was last lets the line go.
+      if before <= fleet.printed and s.count > before then go_on() end
+    end
+  end
+  function printer.ended(r, h)
+    local s = state_of(h)
+    s.splitter.finish()
+    s.ended = true
+    if r.stderr ~= "" then io.stderr:write(("%s: %s\n"):format(r.host, fit((r.stderr:gsub("\n$", ""))))) end
+    complain(o, r)
+    go_on()
+  end
+  function printer.finish()
+    for _, h in ipairs(printer.hosts) do state_of(h).ended = true end
+    go_on()
+  end
+  return printer
+end
+
+--- One line about all of them, on standard error.
+function M.summary(o, rs, run)
+  if o.quiet or o.no_summary or #rs < 2 or signals.code == NOBODY_READS then return end
+  M.note(tostring(rs) .. (run.stopped and ("; stopped: %s"):format(run.stopped) or ""))
+end
+
+return M

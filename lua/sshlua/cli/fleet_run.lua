@@ -1,0 +1,168 @@
+--- A command line that works on many hosts, carried out: who they are, what is printed, which code it ends with. What
+--- is done on each host comes from cli/run.lua and cli/ping.lua.
+
+local codes = require("sshlua.cli.fleet_codes")
+local core = require("sshlua.core")
+local executor = require("sshlua.executor")
+local files = require("sshlua.cli.fleet_files")
+local hosts = require("sshlua.hosts")
+local log = require("sshlua.log")
+local options = require("sshlua.options")
+local pattern = require("sshlua.ssh_config.pattern")
+local print_to = require("sshlua.cli.fleet_print")
+local rolling = require("sshlua.rolling")
+local targets = require("sshlua.inventory.targets")
+local task = require("sshlua.task")
+
+local misuse = require("sshlua.cli.fleet_options").misuse
+
+local M = {}
+
+--- Which hosts ------------------------------------------------------------------------------------------------------
+
+local function by_glob(list, globs)
+  local kept = {}
+  for _, h in ipairs(list) do
+    for _, glob in ipairs(globs) do
+      if pattern.match(h.name, glob) then
+        kept[#kept + 1] = h
+        break
+      end
+    end
+  end
+  return kept
+end
+
+--- n at random, in their order.
+local function pick(list, n)
+  local kept, left = {}, math.min(n, #list)
+  for i, h in ipairs(list) do
+    if math.random(#list - i + 1) <= left then
+      kept[#kept + 1] = h
+      left = left - 1
+    end
+  end
+  return kept
+end
+
+--- The hosts of the command line.
+---@param o table of cli/fleet_args.lua
+---@return sshlua.Fleet
+function M.fleet(o)
+  local list = targets.fleet({
+    hosts = o.hosts, groups = o.groups, exclude = o.exclude, inventory = o.inventory,
+    say = not o.quiet and print_to.note or function() end,
+  })
+  if o.keep_host then
+    local kept = {}
+    for _, h in ipairs(list) do
+      if o.keep_host(h) then kept[#kept + 1] = h end
+    end
+    list = kept
+  end
+  if o.globs then list = by_glob(list, o.globs) end
+  if o.pick then list = pick(list, o.pick) end
+  if #list == 0 then misuse("no host is left of those that were named") end
+  return hosts.of(list)
+end
+
+--- What is printed --------------------------------------------------------------------------------------------------
+
+local function printer_for(o, fleet)
+  local ways = { "json", "diff", "live_fold", "fold" }
+  local chosen
+  for _, way in ipairs(ways) do
+    if o[way] and chosen and not (way == "fold" and chosen == "live_fold") then
+      misuse("--json, --diff, -L and -b: one of them")
+    end
+    if o[way] then chosen = chosen or way end
+  end
+  local printer
+  if chosen == "json" then
+    printer = require("sshlua.cli.fleet_json").printer()
+  elseif chosen then
+    printer = print_to[chosen](o)
+  elseif o.outdir then
+    printer = print_to.silent(o)
+  else
+    printer = print_to.live(o, o.complaint)
+  end
+  printer.hosts = fleet
+  if o.outdir then printer = files.outdir(printer, o.outdir, fleet) end
+  return printer
+end
+
+--- Carrying it out --------------------------------------------------------------------------------------------------
+
+local kept_options = { "parallel", "ramp", "max_failed", "fail_fast", "max_refused", "one_interrupt" }
+
+local function executor_options(o, fleet, more)
+  local opts = { keep = false }
+  for _, name in ipairs(kept_options) do opts[name] = o[name] end
+  local preferred = require("sshlua.preferences").load(require("sshlua.connect").options).more.parallel
+  opts.parallel = opts.parallel or preferred or executor.PARALLEL
+  if #fleet == 1 then opts.one_interrupt = true end
+  return options.merge(opts, more)
+end
+
+--- on_end of each run is the printer's.
+local function make_run(o, what, fleet, printer)
+  local opts = executor_options(o, fleet, what.options)
+  local function prepare(run)
+    function run.on_end(r, i) printer.ended(r, run.hosts[i]) end
+  end
+  if not o.batch then
+    for _, name in ipairs({ "on_fail", "pause", "order" }) do
+      if o[name] then misuse("--%s goes with --batch", (name:gsub("_", "-"))) end
+    end
+    local run = executor.new(fleet, opts, what.op)
+    prepare(run)
+    return run
+  end
+  local one = opts.one_interrupt
+  opts.one_interrupt = nil
+  opts = rolling.check(options.merge(opts, {
+    batch = o.batch, on_fail = o.on_fail, pause = o.pause, order = o.order,
+  }), 1)
+  opts.one_interrupt = one
+  return rolling.new(fleet, opts, hosts.of, prepare)
+end
+
+--- The hosts in the order of the results.
+local function hosts_of(run) return run.list and run.batches and run.list or run.hosts end
+
+local function tell(o, what, run, printer, seconds)
+  local rs = run:results()
+  local code = codes.by(rs, o.exit)
+  printer.finish(rs, { stopped = run.stopped, exit = code, seconds = seconds })
+  if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
+  if what.finish then what.finish(run, rs, hosts_of(run)) end
+  print_to.summary(o, rs, run)
+  return code
+end
+
+--- Does it and reports; also what is left when it was interrupted. Returns the exit code.
+---@param o table of cli/fleet_args.lua
+---@param what { op: string, command?: string, options?: table, prepare: fun(fleet): fun(h, sink), finish?: function }
+---@param fleet sshlua.Fleet
+---@param source? table of cli/fleet_stdin.lua
+---@return integer
+function M.go(o, what, fleet, source)
+  if o.verbosity then log.set_level(o.verbosity) end
+  local printer = printer_for(o, fleet)
+  local run = make_run(o, what, fleet, printer)
+  if printer.begin then printer.begin(what, fleet, run.opts.parallel) end
+  local fn = what.prepare(fleet, printer)
+  local before = core.now()
+  local ok, err = pcall(task.scope, function(s)
+    if source then s:spawn(source.read, source) end
+    run:go(fn)
+    s:cancel()
+  end)
+  if source then source:close() end
+  local code = tell(o, what, run, printer, core.now() - before)
+  if not ok then error(err, 0) end
+  return code
+end
+
+return M

@@ -1,0 +1,74 @@
+--- `sshlua run -w HOSTS -- COMMAND`: one command on many hosts.
+
+local elevate = require("sshlua.elevate")
+local fleet_args = require("sshlua.cli.fleet_args")
+local fleet_run = require("sshlua.cli.fleet_run")
+local fleet_stdin = require("sshlua.cli.fleet_stdin")
+local hosts = require("sshlua.hosts")
+
+local misuse = require("sshlua.cli.fleet_options").misuse
+
+local M = { summary = "run a command on many hosts" }
+
+local GROUPS = "hosts pace command print exit ssh journal"
+
+local HELP = [[
+usage: sshlua run -w HOSTS [OPTION...] [--] COMMAND [WORD...]
+       sshlua run --pdsh [pdsh's options] COMMAND [WORD...]
+
+Runs the command on every host and prints its lines as they come, with the host's name in front. The words are joined
+with blanks and read by the host's shell, as ssh does. Standard input, unless it is a terminal, goes to every host.
+Without -w and -g the hosts are those of the batch job (SLURM_JOB_NODELIST, PBS_NODEFILE, BACKENDAI_CLUSTER_HOSTS).
+
+%s
+exit status: 0 all went well, 2 usage, 3 some command failed, 4 some host unreachable, unauthenticated or untrusted,
+124 some timeout, 130 ^C; of several the first of 2, 130, 4, 124, 3. The first ^C starts nothing new, the second
+cancels. See docs/fleets.md.
+]]
+
+M.help = HELP:format(fleet_args.help(GROUPS))
+
+--- What each host runs, with the printer's ears.
+local function prepare_command(o, command, source)
+  return function(fleet, printer)
+    local sudo = o.sudo == true or o.sudo or nil
+    if o.ask_sudo then
+      elevate.ask_sudo()
+      sudo = sudo or true
+    end
+    local run = hosts.runner(fleet, command, {
+      cwd = o.cwd, sudo = sudo, timeout = o.timeout, idle = o.idle, safe = o.safe, check = false,
+      max_output = printer.keep,
+    })
+    return function(h)
+      return run(h, { sink = printer.sink and printer.sink(h), stdin = source and source:reader() })
+    end
+  end
+end
+
+---@param args string[]
+---@param program table
+function M.run(args, program)
+  local o
+  if args[1] == "--pdsh" then
+    o = require("sshlua.cli.pdsh").parse({ table.unpack(args, 2) })
+    if type(o) == "number" then return o end
+  else
+    o = fleet_args.parse(args, GROUPS, "run")
+  end
+  if o.help then
+    io.stdout:write(M.help)
+    return 0
+  end
+  local journal = (o.journal or o.resume or o.only) and require("sshlua.cli.fleet_journal").start(o) or nil
+  local command = table.concat(o.rest, " ")
+  if not command:find("%S") then misuse("run: which command? (see sshlua run --help)") end
+  local fleet = fleet_run.fleet(o)
+  if journal then journal.open(o, command, fleet) end
+  local source = not o.no_stdin and fleet_stdin.source(program) or nil
+  return fleet_run.go(o, {
+    op = "run", command = command, prepare = prepare_command(o, command, source), finish = journal and journal.finish,
+  }, fleet, source)
+end
+
+return M

@@ -1,0 +1,44 @@
+--- What the verbs of a dry run would have made on a host, so that those behind them can go on as if it were there: the
+--- directory of a file, the owner, the package of a service. Forgotten when something is really done.
+
+local M = {}
+
+--- Notes what `plan` would have made: its `makes` is { dir = path }, { name = user } or { packages = true }.
+---@param host sshlua.Host
+function M.note(host, plan, dry_run, changed)
+  local target = host.target
+  if not dry_run then
+    target.pretended = nil
+  elseif changed and plan.makes then
+    local known = target.pretended or { dirs = {}, names = {} }
+    target.pretended = known
+    if plan.makes.dir then known.dirs[plan.makes.dir] = true end
+    if plan.makes.name then known.names[plan.makes.name] = true end
+    if plan.makes.packages then known.packages = true end
+  end
+end
+
+local function has_directory(dirs, path)
+  local parent = path:match("^(.*)/[^/]*$")
+  if not parent then return false end
+  for dir in pairs(dirs) do
+    if dir == parent or dir:sub(1, #parent + 1) == parent .. "/" then return true end
+  end
+  return false
+end
+
+--- What of that matters to a plan, as words: / for the directory that plan.at is in, + for packages, and names of
+--- plan.names.
+---@return string
+function M.text(host, plan)
+  local known, words = host.target.pretended, {}
+  if not known then return "" end
+  if plan.at and has_directory(known.dirs, plan.at) then words[1] = "/" end
+  if known.packages then words[#words + 1] = "+" end
+  for _, name in ipairs(plan.names or {}) do
+    if known.names[name] then words[#words + 1] = name end
+  end
+  return table.concat(words, " ")
+end
+
+return M

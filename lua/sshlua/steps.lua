@@ -1,0 +1,73 @@
+--- Steps: the verbs that a script calls on hosts, one after the other on each. Puts itself around the verbs of Host
+--- when somebody wants to know: a listener of events, a journal. What a verb does inside is part of its step.
+
+local core = require("sshlua.core")
+local events = require("sshlua.events")
+local host = require("sshlua.host")
+local task = require("sshlua.task.core")
+
+local M = {}
+
+local unpack = table.unpack or unpack -- luacheck: ignore 143
+
+--- Verbs that have ended when they return; and those that hand out something which goes on.
+local ended = {
+  "run", "read", "put", "get", "sync", "file", "dir", "link", "line", "template", "service", "package", "account",
+  "save", "facts", "reboot", "wait_up", "hostkeys",
+}
+local living = { "spawn", "shell", "session", "dial", "forward", "socks", "reverse" }
+
+--- keeper(self, verb, args, go, alive) runs go() or not, and returns what the verb returns. A journal's.
+---@type nil|fun(self: sshlua.Host, verb: string, args: table, go: fun(): ..., alive: boolean): ...
+M.keeper = nil
+
+local function emit(self, verb, state, fields)
+  local event = { what = "step", host = self.name, verb = verb, state = state }
+  for name, value in pairs(fields or {}) do event[name] = value end
+  events.emit(event)
+end
+
+local function told(self, verb, args, go)
+  if not events.wants() then return go() end
+  local before = core.now()
+  emit(self, verb, "start", { args = args })
+  local r = task.pack(pcall(go))
+  emit(self, verb, "end", { ok = r[1], seconds = core.now() - before, result = r[2] })
+  if not r[1] then error(r[2], 0) end
+  return unpack(r, 2, r.n)
+end
+
+--- The host for the verb's own use: what it calls is no step.
+local function inner_view(self)
+  local view = { inner = true }
+  for name, value in pairs(self) do view[name] = value end
+  return setmetatable(view, getmetatable(self))
+end
+
+local function wrap(verb, original, alive)
+  return function(self, ...)
+    if rawget(self, "inner") or not (M.keeper or events.wants()) then return original(self, ...) end
+    local args, view = task.pack(...), inner_view(self)
+    return told(self, verb, args, function()
+      local function go() return original(view, unpack(args, 1, args.n)) end
+      if M.keeper then return M.keeper(self, verb, args, go, alive) end
+      return go()
+    end)
+  end
+end
+
+local installed = false
+
+--- From now on verbs are steps.
+function M.install()
+  if installed then return end
+  installed = true
+  for alive, list in pairs({ [false] = ended, [true] = living }) do
+    for _, verb in ipairs(list) do
+      local original = host.class[verb]
+      if original then host.class[verb] = wrap(verb, original, alive) end
+    end
+  end
+end
+
+return M

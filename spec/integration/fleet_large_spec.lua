@@ -1,0 +1,155 @@
+-- Many hosts: the same credentials refused everywhere, and a thousand hosts of which some are slow, refuse, have another
+-- key or hang (long).
+local core = require "sshlua.core"
+local json = require "sshlua.json"
+local program = require "spec.support.program"
+local run = require "spec.support.run"
+local servers = require "spec.support.servers"
+local site = require "sshlua.testbed.site"
+local ssh = require "sshlua"
+
+local body = run.body
+
+describe("a key that the first hosts refuse", function()
+  local fleet, start_fleet, stop_fleet = servers.shared { hosts = 1 }
+  setup(start_fleet)
+  teardown(function()
+    stop_fleet()
+    program.remove_directory()
+  end)
+
+  local function hosts(n, more)
+    local opts = servers.options(fleet(), "web1", more)
+    local list = {}
+    for i = 1, n do list[i] = ssh.host("n" .. i, opts) end
+    return require("sshlua.hosts").of(list)
+  end
+
+  local function wrong_key()
+    local path = program.directory() .. "/wrong"
+    if not core.fs_stat_sync(path) then site.make_key(path) end
+    return { identity = path, host_key_alias = fleet():host().address, max_startups = 50, known_hosts = "none",
+      insecure_accept_any_host_key = true }
+  end
+
+  it("is not tried on the others", body(function()
+    local before = fleet():connections "web1"
+    local rs = hosts(30, wrong_key()):run("true", { check = false, max_refused = 4, parallel = 8 })
+    local tried, not_tried = 0, 0
+    for _, r in ipairs(rs) do
+      if r:status() == "auth" and not r.err.not_tried then tried = tried + 1 else not_tried = not_tried + 1 end
+    end
+    assert.equal(4, tried, tostring(rs))
+    assert.equal(26, not_tried)
+    assert.is_true(fleet():connections "web1" - before <= 12)
+    local refused = select(2, fleet():log "web1":gsub("Connection closed by authenticating user", ""))
+    assert.is_true(refused <= 12, refused)
+    assert.truthy(rs[30].reason:find "first 4 hosts refused")
+  end))
+
+  it("is tried on all when max_refused is false, and when one has accepted it", body(function()
+    local rs = hosts(12, wrong_key()):run("true", { check = false, max_refused = false })
+    assert.equal(12, #rs:failed())
+    for _, r in ipairs(rs) do assert.equal("auth", r:status()) end
+    local web = hosts(12, { host_key_alias = fleet():host().address, max_startups = 50, known_hosts = "none",
+      insecure_accept_any_host_key = true })
+    run.defer(web.close, web)
+    assert.equal("12 ok", tostring(web:run("true", { check = false, max_refused = 1 })))
+  end))
+end)
+
+describe("a thousand hosts #long", function()
+  local SLOW, LIMIT, PARALLEL = 2, 10, 100 -- seconds, seconds, hosts
+
+  local function kind_of(i)
+    local n = i % 100
+    if n < 5 then return "refuse" elseif n < 10 then return "changed" elseif n < 12 then return "hang" end
+    return i % 2 == 0 and "slow" or "plain"
+  end
+
+  -- Half of the changed ones' keys belong to their neighbour in known_hosts.
+  local function write_known_hosts(fleet, path)
+    local lines = {}
+    for i, h in ipairs(fleet.hosts) do
+      local key = kind_of(i) == "changed" and fleet.hosts[i % #fleet.hosts + 1].host_key_line or h.host_key_line
+      lines[i] = ("[%s]:%d %s\n"):format(h.address, h.port, key)
+    end
+    servers.write_file(path, table.concat(lines))
+  end
+
+  local function peak_of(pid)
+    local status = servers.read_file(("/proc/%d/status"):format(pid)) or ""
+    return tonumber(status:match "VmHWM:%s+(%d+)")
+  end
+
+  -- Ticks that the processors were busy, and all ticks.
+  local function processors()
+    local busy, all, n = 0, 0, 0
+    for ticks in (servers.read_file "/proc/stat" or ""):match("^cpu +([^\n]*)"):gmatch "%d+" do
+      n = n + 1
+      if n <= 8 then all = all + tonumber(ticks) end
+      if n ~= 4 and n ~= 5 and n <= 8 then busy = busy + tonumber(ticks) end
+    end
+    return busy, all
+  end
+
+  local function call(fleet, hosts, known, command, limit)
+    local child = program.start({ "run", "--json", "--parallel", tostring(PARALLEL), "--timeout", tostring(limit), "-w",
+      "^" .. hosts, "-p", tostring(fleet:host().port), "-l", fleet:host().user, "-i", fleet.identity, "-o",
+      "UserKnownHostsFile=" .. known, "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "--", command })
+    local peak
+    local began = ssh.now()
+    local r = child:finish(function()
+      while not child.seen:find('"type":"summary"', 1, true) do
+        peak = peak_of(child.proc:pid()) or peak
+        ssh.sleep(0.05)
+      end
+    end)
+    local by_host = {}
+    for line in r.out:gmatch "[^\n]+" do
+      local object = json.decode(line)
+      if object.host then by_host[object.host] = object end
+    end
+    return by_host, ssh.now() - began, peak, r
+  end
+
+  it("each have the right outcome in one pass, in the time that they need", body(function()
+    if not program.path then run.skip "no program sshlua (SSHLUA_BIN says where)" end
+    local n = tonumber(os.getenv "SSHLUA_FLEET" or 1000)
+    local fleet = servers.fleet { hosts = n }
+    local hosts, known, names = program.directory() .. "/hosts", program.directory() .. "/known", {}
+    for i, h in ipairs(fleet.hosts) do names[i] = h.address .. "\n" end
+    servers.write_file(hosts, table.concat(names))
+    local alone, plain = call(fleet, hosts, fleet.known_hosts, "true", 120) -- what sshd itself needs
+    local slowest = 0
+    for _, one in pairs(alone) do slowest = math.max(slowest, one.timing.connect + one.timing.exec) end
+    local limit = math.max(LIMIT, 3 * slowest + SLOW) -- a machine that is busy otherwise
+    write_known_hosts(fleet, known)
+    local planned = 0
+    for i, h in ipairs(fleet.hosts) do
+      local kind = kind_of(i)
+      if kind == "refuse" then h.acceptor:close() end
+      fleet:pause(h.name, kind == "hang")
+      planned = planned + (kind == "slow" and SLOW or kind == "hang" and limit or 0)
+    end
+    -- 127.0.a.b is host a * 256 + b - 1
+    local command = 'set -- $SSH_CONNECTION; IFS=.; set -- $3; n=$(($3 * 256 + $4 - 1)); [ $((n % 2)) = 1 ] || sleep '
+      .. SLOW .. "; echo $n"
+    local busy_before, all_before = processors()
+    local by_host, wall, peak, r = call(fleet, hosts, known, command, limit)
+    local busy, all = processors()
+    busy = wall * (busy - busy_before) / (all - all_before) -- what sshd's work takes at least here
+    local expected = { refuse = "connect", changed = "hostkey", hang = "timeout", slow = "ok", plain = "ok" }
+    for i, h in ipairs(fleet.hosts) do
+      local got = by_host[h.address]
+      assert.equal(expected[kind_of(i)], got and got.status, h.address .. " " .. kind_of(i) .. " " .. (got and got.error and got.error.message or ""))
+      if got.ok then assert.equal(i .. "\n", got.stdout) end
+    end
+    assert.equal(4, r.code)
+    local floor = math.max(planned / PARALLEL, limit, busy)
+    print(("# %d hosts: %.2f s wall; planned %.2f s, processors busy for %.2f s, limit %.1f s; `true` everywhere took %.2f s; %.1f MiB"):format(
+      n, wall, planned / PARALLEL, busy, limit, plain, peak / 1024))
+    assert.is_true(peak <= 150 * 1024)
+    assert.is_true(wall <= 1.2 * floor, wall)
+  end, 300))
+end)
