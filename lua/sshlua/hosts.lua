@@ -1,6 +1,7 @@
 --- Many hosts: the same verbs, fanned out with a limit. A verb finishes on every host, whatever happens on the others,
 --- returns Results, and raises one error of kind fleet at the end unless check = false.
 
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local lazy = require("sshlua.lazy")
