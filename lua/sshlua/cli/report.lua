@@ -109,8 +109,6 @@ function M.unreachable(err)
   return no_way_in[err.kind] or ((err.kind == "timeout" or err.kind == "connection_lost") and on_the_way[err.phase])
 end
 
-local unreachable = M.unreachable
-
 local function fleet_code(err)
   local results = err.results or err.result
   if type(results) ~= "table" then return M.unreachable(err.cause) and 4 or 3 end
