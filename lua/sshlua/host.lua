@@ -13,6 +13,7 @@ local settings = require("sshlua.settings")
 local task = require("sshlua.task")
 local lazy = require("sshlua.lazy")
 local transfer = lazy("sshlua.transfer")
+local transfer_text = lazy("sshlua.transfer_text")
 local tunnel = lazy("sshlua.tunnel")
 
 local M = {}
@@ -212,37 +213,58 @@ local function copy_on_session(self, op, from, to, opts)
 end
 
 local function copy(self, op, from, to, opts, level)
-  local d = self.defaults
-  local kept = { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check }
-  kept.dry_run = settings.is_dry(self.defaults, {}) or nil
-  opts = transfer.check(op, from, to, options.merge(kept, options.check(opts, transfer.options, level + 1)), level + 1)
+  options.check(opts, transfer.options, level + 1)
+  opts = transfer.check(op, from, to, options.merge(transfer.kept(self), opts), level + 1)
   local what = op .. " " .. (type(from) == "string" and from or "to " .. to)
   return within_time(self, opts, what, copy_on_session, self, op, from, to, opts)
 end
 
---- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, or bytes
---- ({ data = "..." }, a function that returns the next ones, something with read, io.stdin). Files arrive complete
---- under their name or not at all.
----@param from string|function|table|file*
+--- Copies to the host, over SFTP: a file, a directory with what is in it, what a glob matches, a list of these, or
+--- bytes ({ data = "..." }, a function that returns the next ones, something with read, io.stdin). Files arrive
+--- complete under their name or not at all.
+---@param from string|string[]|function|table|file*
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
 function Host:put(from, to, opts) return (copy(self, "put", from, to, opts, 2)) end
 
---- Copies from the host: a file, a directory with what is in it, or what a glob matches. Never writes outside `to`.
----@param from string
+--- Copies from the host: a file, a directory with what is in it, what a glob matches, or a list of these. Never
+--- writes outside `to`.
+---@param from string|string[]
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
 function Host:get(from, to, opts) return (copy(self, "get", from, to, opts, 2)) end
 
 --- Makes the host's directory like the local one: only what differs is copied; with delete = true, what is not here is
---- removed there.
+--- removed there. With pull = true the other way round.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions
 ---@return sshlua.Result
 function Host:sync(from, to, opts) return (copy(self, "sync", from, to, opts, 2)) end
+
+--- Writes what a template makes of `vars` and the host's variables: <%= port %>, <% if tls then %>...<% end %>. Nothing
+--- happens when the host has it already.
+---@param from string local
+---@param to string
+---@param vars? table<string, any>
+---@param opts? sshlua.TransferOptions mode, parents, dry_run, verify, fsync, idle, timeout, check, sudo, su, doas
+---@return sshlua.Result changed, diff, before, after
+function Host:template(from, to, vars, opts) return transfer_text.template(from, to, vars, opts, 2)(self) end
+
+--- Writes text to a file of this machine, whole or not at all, and makes the directories above it.
+---@param path string
+---@param text string|number|sshlua.Result of a Result its stdout
+---@param opts? { mode?: string|number }
+---@return sshlua.Result
+function Host:save(path, text, opts) return transfer_text.save(path, text, opts, 2)(self) end
+
+--- What a file of the host holds, up to `max` bytes (256 MiB).
+---@param path string
+---@param opts? { max?: integer, timeout?: number, sudo?: any, su?: any, doas?: any }
+---@return string
+function Host:read_file(path, opts) return transfer_text.read(path, opts, 2)(self) end
 
 --- Closes its connection; the next verb opens another. Hosts that share it lose it too.
 function Host:close() connect.close_shared(self.target) end
@@ -256,7 +278,7 @@ end
 
 --- Verbs of later versions say so instead of being nil.
 for _, verb in ipairs({
-  "forward", "socks", "reverse", "template", "save",
+  "forward", "socks", "reverse",
 }) do
   Host[verb] = function()
     errors.usage(2, "host:%s is not part of this version", verb)

@@ -1,6 +1,7 @@
 --- Many hosts: the same verbs, fanned out with a limit. A verb finishes on every host, whatever happens on the others,
 --- returns Results, and raises one error of kind fleet at the end unless check = false.
 
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local lazy = require("sshlua.lazy")
@@ -12,6 +13,7 @@ local hostset = lazy("sshlua.hostset")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local transfer = lazy("sshlua.transfer")
+local transfer_text = lazy("sshlua.transfer_text")
 
 local M = {}
 
@@ -139,7 +141,7 @@ local function copy(self, op, from, opts, to_of)
   check_own(own, 3)
   transfer.check(op, from, to_of({ name = "host" }), rest, 3)
   rest.check = nil
-  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or from.data == nil) then
+  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or (from.data == nil and from[1] == nil)) then
     errors.usage(3, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }", op, #self)
   end
   local at_once = math.min(#self, own.parallel or preferred_parallel() or executor.PARALLEL)
@@ -151,20 +153,49 @@ local function copy(self, op, from, opts, to_of)
   end)
 end
 
+--- A host's name as the name of a file; with its port when others have the same.
+local function file_name(self, h)
+  local count = 0
+  for _, other in ipairs(self) do
+    if other.name == h.name then count = count + 1 end
+  end
+  local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
+  return count > 1 and ("%s:%d"):format(name, h.port or 22) or name
+end
+
+--- The path that {host} in it makes; nil without.
+local function with_name(self, path, h)
+  if not path:find("{host}", 1, true) then return nil end
+  return (path:gsub("{host}", (file_name(self, h):gsub("%%", "%%%%"))))
+end
+
+--- Where what comes from a host goes: `to`/HOST/, or the path that {host} makes.
+local function below_host(self, to, op)
+  if type(to) ~= "string" then errors.usage(3, "%s: file name expected, got %s", op, type(to)) end
+  return function(h)
+    return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
+  end
+end
+
 --- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
 --- its own speed.
----@param from string|{ data: string }
+---@param from string|string[]|{ data: string }
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
 function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, function() return to end)) end
 
---- Makes every host's directory like the local one; see Host.sync.
+--- Makes every host's directory like the local one; see Host.sync. With pull = true a local one for each host.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
-function Fleet:sync(from, to, opts) return (copy(self, "sync", from, opts, function() return to end)) end
+function Fleet:sync(from, to, opts)
+  if type(opts) == "table" and opts.pull then
+    return (copy(self, "sync", from, options.merge({ parents = true }, opts), below_host(self, to, "sync")))
+  end
+  return (copy(self, "sync", from, opts, function() return to end))
+end
 
 --- Copies from every host: to `to`/HOST/..., or to the path that {host} in `to` makes.
 ---@param from string
@@ -172,13 +203,54 @@ function Fleet:sync(from, to, opts) return (copy(self, "sync", from, opts, funct
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
 function Fleet:get(from, to, opts)
-  if type(to) ~= "string" then errors.usage(2, "get: file name expected, got %s", type(to)) end
-  opts = options.merge({ parents = true }, opts)
-  return (copy(self, "get", from, opts, function(h)
-    local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
-    if to:find("{host}", 1, true) then return (to:gsub("{host}", function() return name end)) end
-    return (to:gsub("(.)/+$", "%1")) .. "/" .. name .. "/"
-  end))
+  return (copy(self, "get", from, options.merge({ parents = true }, opts), below_host(self, to, "get")))
+end
+
+--- Host.template for every host; `vars` may be a function(h) that returns them.
+---@param from string
+---@param to string
+---@param vars? table<string, any>|fun(h: sshlua.Host): table
+---@param opts? sshlua.TransferOptions and parallel, check
+---@return sshlua.Results
+function Fleet:template(from, to, vars, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local apply = transfer_text.template(from, to, vars, rest, 2)
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, "template", function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return apply(h)
+  end)
+end
+
+--- Host.save for every host: to the path that {host} in `path` makes. `text` may be a function(h).
+---@param path string
+---@param text string|number|fun(h: sshlua.Host): string|number|sshlua.Result
+---@param opts? { mode?: string|number, parallel?: integer, check?: boolean }
+---@return sshlua.Results
+function Fleet:save(path, text, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local write = transfer_text.save(path, text, rest, 2)
+  if #self > 1 and not path:find("{host}", 1, true) then
+    errors.usage(2, "save: %d hosts cannot have one file: put {host} into its name", #self)
+  end
+  return fan_out(self, own, "save", function(h) return write(h, with_name(self, path, h)) end)
+end
+
+--- What a file holds on every host; it is the Results' stdout.
+---@param path string
+---@param opts? { max?: integer, timeout?: number, parallel?: integer, check?: boolean }
+---@return sshlua.Results
+function Fleet:read_file(path, opts)
+  local own, rest = split(opts, each_options)
+  options.check(own, each_options, 2)
+  local read = transfer_text.read(path, rest, 2)
+  local refusal = elevate.prepare(self, rest)
+  return fan_out(self, own, "read_file", function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return Result.new({ host = h.name, port = h.port, code = 0, stdout = read(h) })
+  end)
 end
 
 --- Follows a file on every host: for event in fleet:tail(path) do print(event.host, event.line) end

@@ -8,6 +8,7 @@ local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
 local sftp_file = require("sshlua.sftp_file")
 local sftp_tree = require("sshlua.sftp_tree")
+local sftp_watch = require("sshlua.sftp_watch")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
 
@@ -86,6 +87,8 @@ function M.open(session, who)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)
   end
   local self = { session = session, ch = ch, core = result, name = session.name, offers = result:offers() }
+  local timeouts = session.target.opts.timeouts
+  self.watch = sftp_watch.new(self, timeouts and timeouts.sftp)
   return setmetatable(self, sftp_mt)
 end
 
@@ -143,7 +146,8 @@ local words = {
 --- Says what was tried on which path.
 function Sftp:_explain(err, op, path, other)
   if not errors.is(err) then return err end
-  if (err.kind == "sftp" or err.kind == "io") and rawget(err, "path") == nil then
+  local about_path = err.kind == "sftp" or err.kind == "io" or (err.kind == "timeout" and err.phase == "sftp")
+  if about_path and rawget(err, "path") == nil then
     err.path = path
     err.message = ("cannot %s %s%s: %s"):format(words[op] or op, errors.excerpt(path or "?"),
       other and " to " .. errors.excerpt(other) or "", err.message)
@@ -156,17 +160,19 @@ function Sftp:_explain(err, op, path, other)
   return errors.wrap(err, { host = self.name, op = "sftp." .. op })
 end
 
-local function outcome(self, op, path, other, ok, ...)
+local function outcome(self, call, op, path, other, ok, ...)
+  self.watch:finish(call)
   if ok then return ... end
-  error(self:_explain((...), op, path, other), 0)
+  error(self:_explain(self.watch:reason(...), op, path, other), 0)
 end
 
 --- Awaits a verb of an object of the core; `path` and `other` are for messages.
 function Sftp:_await(op, path, other, object, ...)
   if self.closed then
-    errors.raise({ kind = "closed", host = self.name, op = "sftp." .. op, message = "the SFTP session was closed" })
+    local closed = errors.new({ kind = "closed", host = self.name, message = "the SFTP session was closed" })
+    error(self:_explain(self.watch:reason(closed), op, path, other), 0)
   end
-  return outcome(self, op, path, other, pcall(await, object[op], object, ...))
+  return outcome(self, self.watch:begin(op), op, path, other, pcall(await, object[op], object, ...))
 end
 
 local function check_path(path, level)
@@ -249,10 +255,20 @@ function Sftp:rename(from, to)
   two(self, self.offers["posix-rename@openssh.com"] and "posix_rename" or "rename", from, to, from, to)
 end
 
+--- Servers that keep to the draft's order of symlink's arguments unless the client calls itself OpenSSH. All others
+--- have OpenSSH's, because that is what sftp(1) sends.
+local function has_draft_order(session)
+  local version = session.core:server_version()
+  return version ~= nil and version:find("AsyncSSH", 1, true) ~= nil
+end
+
 --- Makes `link` point to `target`.
 ---@param target string
 ---@param link string
-function Sftp:symlink(target, link) two(self, "symlink", link, target, target, link) end
+function Sftp:symlink(target, link)
+  if has_draft_order(self.session) then return two(self, "symlink", link, target, link, target) end
+  two(self, "symlink", link, target, target, link)
+end
 
 ---@param existing string
 ---@param new string

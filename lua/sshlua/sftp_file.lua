@@ -200,6 +200,7 @@ end
 ---@field length? integer get: bytes; default to the end
 ---@field block? integer bytes of one block, default 512 KiB
 ---@field blocks? integer how many, default 8
+---@field sparse? boolean blocks of zeros are left out: the target must be empty there, and be given its size
 
 --- Copies into an open local file without a pass through Lua. Returns the bytes, and whether the end of this file was
 --- met.
@@ -213,7 +214,7 @@ function File:get(file, opts) return self:_call("get", file:fd(), opts) end
 ---@param file sshlua.core.File
 ---@param length integer
 ---@param opts? sshlua.SftpTransfer
----@return integer bytes, boolean ended
+---@return integer bytes, boolean ended, boolean holes something was left out
 function File:put(file, length, opts) return self:_call("put", file:fd(), length, opts) end
 
 --- Of the get or put under way, or the last one: bytes that are safe without a gap, bytes that have moved.

@@ -18,6 +18,7 @@ local M = {}
 --- Seconds per phase. `timeouts = { connect = 3 }` changes one; none can be switched off.
 M.phase_limits = {
   resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10,
+  sftp = 120, -- how long an SFTP server may be silent while answers are owed
 }
 
 --- What ssh.connect and ssh.host take. Lists may be strings with commas.

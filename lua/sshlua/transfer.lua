@@ -6,15 +6,18 @@ local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local here = require("sshlua.transfer_local")
+local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
+local settings = require("sshlua.settings")
 local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 
 local M = {}
 
 local await = task.await
+local verbs = {}
 
 ---@class sshlua.TransferOptions
 ---@field mode? string|number octal digits: the files' permissions; default those of the originals
@@ -27,6 +30,8 @@ local await = task.await
 ---@field verify? "sha256" compare digests of both sides before the copy gets its name
 ---@field skip? "time"|"digest"|false leave what is the same by size and time, or by size and digest; default sync: time
 ---@field delete? boolean sync: remove what the source has not
+---@field pull? boolean sync: from the host to here
+---@field sparse? boolean false: holes of sparse files are written out; default: they stay holes
 ---@field exclude? string|string[] patterns: names, paths with a slash, directories with a slash at the end
 ---@field dry_run? boolean only say what would be done
 ---@field how? "sftp"|"scp" SFTP and nothing else; the protocol of scp; default: SFTP, or what there is without it
@@ -46,6 +51,7 @@ local await = task.await
 M.options = {
   mode = "string|number", dir_mode = "string|number", setuid = "boolean", times = "boolean", links = "string",
   unsafe_links = "boolean", resume = "boolean", verify = "string|false", skip = "string|false", delete = "boolean",
+  pull = "boolean", sparse = "boolean",
   exclude = "list", dry_run = "boolean", how = "string", fsync = "boolean", parents = "boolean", keep_going = "boolean",
   files = "count", buffer = "count", limit = "count", progress = "boolean|function", idle = "seconds",
   timeout = "seconds", check = "boolean", sudo = privilege.type, su = privilege.type, doas = privilege.type,
@@ -53,11 +59,13 @@ M.options = {
 
 --- Checking ---------------------------------------------------------------------------------------------------------
 
-local function check_path(path, what, level)
+--- Raises usage, `level` callers up, unless it can be a file's name.
+function M.check_path(path, what, level)
   if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
   if path == "" then errors.usage(level + 1, "%s: empty file name", what) end
   if path:find("\0", 1, true) then errors.usage(level + 1, "%s: NUL byte in a file name", what) end
 end
+local check_path = M.check_path
 
 local function check_word(opts, name, words, level)
   local value = opts[name]
@@ -74,12 +82,19 @@ local function is_source(from)
     or io.type(from) == "file"
 end
 
+--- A name, or a list of names where a verb takes several.
+local function check_from(from, op, level)
+  if type(from) ~= "table" or (op ~= "put" and op ~= "get") then return check_path(from, op, level + 1) end
+  if #from == 0 then errors.usage(level + 1, "%s: file names expected, got an empty list", op) end
+  for _, path in ipairs(from) do check_path(path, op, level + 1) end
+end
+
 --- Raises usage, `level` callers up, unless it can be done. Returns the options in their final form.
----@param op "put"|"get"|"sync"
+---@param op "put"|"get"|"sync"|"template"
 ---@return sshlua.TransferOptions
 function M.check(op, from, to, opts, level)
   opts = options.merge(options.check(opts, M.options, level + 1))
-  if op ~= "put" or not is_source(from) then check_path(from, op, level + 1) end
+  if op ~= "put" or not is_source(from) then check_from(from, op, level + 1) end
   check_path(to, op, level + 1)
   opts.mode = names.octal(opts.mode, "mode", level + 1)
   opts.dir_mode = names.octal(opts.dir_mode, "dir_mode", level + 1)
@@ -93,8 +108,8 @@ function M.check(op, from, to, opts, level)
     if opts.skip == nil then opts.skip = "time" end
     if opts.times == nil then opts.times = true end
     opts.links = opts.links or "copy"
-  elseif opts.delete then
-    errors.usage(level + 1, "option 'delete' is for sync")
+  elseif opts.delete or opts.pull then
+    errors.usage(level + 1, "option '%s' is for sync", opts.delete and "delete" or "pull")
   end
   return opts
 end
@@ -139,7 +154,18 @@ local function put_path(job, from, to, st)
   require("sshlua.transfer_put").file(job, { path = from, shown = from, how = "r" }, to)
 end
 
+--- Several names into a directory; one that fails does not stop the others.
+local function each_into(job, list, to, fn)
+  job.is_tree = true
+  if to:sub(-1) ~= "/" then to = to .. "/" end
+  for _, from in ipairs(list) do job:try(from, fn, job, from, to) end
+end
+
 local function put_any(job, from, to)
+  if type(from) == "table" and from[1] and not is_source(from) then
+    if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
+    return each_into(job, from, to, verbs.put)
+  end
   if type(from) ~= "string" then return put_data(job, from, to) end
   local st = look(from)
   if st then return put_path(job, from, names.target(from, to), st) end
@@ -176,6 +202,10 @@ local function get_path(job, from, to, st)
 end
 
 local function get_any(job, from, to)
+  if type(from) == "table" then
+    if not job.opts.dry_run then here.make_parents((to:gsub("(.)/+$", "%1"))) end
+    return each_into(job, from, to, verbs.get)
+  end
   local st = from:find("[*?%[]") and job.sftp:exists(from) or nil
   if st or not from:find("[*?%[]") then
     return get_path(job, from, names.target(from, to), st or job.sftp:stat(from))
@@ -192,7 +222,14 @@ local function get_any(job, from, to)
   end
 end
 
+local function pull(job, from, to)
+  local st = job.sftp:stat(from)
+  if st.type ~= "directory" then return get_path(job, from, names.target(from, to), st) end
+  require("sshlua.transfer_tree").pull(job, from, names.target(from, to))
+end
+
 local function sync_any(job, from, to)
+  if job.opts.pull then return pull(job, from, to) end
   local st = await(core.fs_stat, from)
   if st.type ~= "directory" then return put_path(job, from, names.target(from, to), st) end
   require("sshlua.transfer_tree").sync(job, from, names.target(from, to))
@@ -200,13 +237,24 @@ end
 
 --- Sessions ---------------------------------------------------------------------------------------------------------
 
-local function as_who(opts)
+--- { sudo = ... }, { su = ... } or { doas = ... } of a verb's options, or nil.
+function M.as_who(opts)
   for _, name in ipairs({ "sudo", "su", "doas" }) do
     if opts[name] then return { [name] = opts[name] } end
   end
 end
 
-local verbs = { put = put_any, get = get_any, sync = sync_any }
+local as_who = M.as_who
+
+--- What a host's defaults (Host.with) say about transfers.
+---@param host sshlua.Host
+function M.kept(host)
+  local d = host.defaults
+  return { sudo = d.sudo, su = d.su, doas = d.doas, timeout = d.timeout, check = d.check,
+    dry_run = settings.is_dry(d, {}) or nil }
+end
+
+verbs.put, verbs.get, verbs.sync = put_any, get_any, sync_any
 
 local function with_bar(job, progress)
   if type(progress) == "function" then
@@ -238,7 +286,10 @@ function M.with_job(host, op, opts, fn, otherwise)
   if not ok then error(client, 0) end
   local job = Job.new(host, op, opts)
   job.sftp = client
-  local good, r = pcall(finish, job, fn)
+  local good, r = pcall(finish, job, function()
+    leftovers.remove(job)
+    fn(job)
+  end)
   if who then client:close() end
   if not good then error(r, 0) end
   return r

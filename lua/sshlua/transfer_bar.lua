@@ -32,24 +32,64 @@ function M.line(event, width)
   return text:sub(1, width - 1)
 end
 
-local hosts = {} -- those under way: a line for the one that began first
-local function first() return hosts[1] end
+--- What several hosts have done, as one event. `live`: the latest events of those under way; `over`: { hosts, bytes,
+--- total } of those that have ended.
+---@param live sshlua.TransferProgress[]
+function M.sum(live, over)
+  local all = { bytes = over.bytes, total = over.total, rate = 0, ended = #live == 0,
+    host = ("%d of %d hosts"):format(over.hosts, over.hosts + #live) }
+  for _, event in ipairs(live) do
+    all.bytes, all.total, all.rate = all.bytes + event.bytes, all.total + event.total, all.rate + event.rate
+    if event.eta then all.eta = math.max(all.eta or 0, event.eta) end
+  end
+  return all
+end
 
---- A function for events of a job; nil when nobody sees them.
+local live = {} -- of all jobs under way, in the order in which they began
+local over = { hosts = 0, bytes = 0, total = 0 }
+local drawn
+
+local function draw(event)
+  local text = M.line(event, columns())
+  io.stderr:write("\r", text, (" "):rep(math.max(columns() - 1 - #text, 0)), event.ended and "\n" or "")
+  io.stderr:flush()
+  drawn = core.now()
+end
+
+local function take_out(event)
+  for i, other in ipairs(live) do
+    if other.host == event.host then
+      table.remove(live, i)
+      break
+    end
+  end
+  over.hosts, over.bytes, over.total = over.hosts + 1, over.bytes + event.bytes, over.total + event.total
+end
+
+local function put_in(event)
+  for i, other in ipairs(live) do
+    if other.host == event.host then
+      live[i] = event
+      return
+    end
+  end
+  live[#live + 1] = event
+end
+
+--- A function for events of a job; nil when nobody sees them. One host's line, or the sum of all that are under way.
 function M.of(job)
   if not core.isatty(2) or os.getenv("TERM") == "dumb" then return nil end
-  hosts[#hosts + 1] = job
+  live[#live + 1] = { host = job, bytes = 0, total = 0, rate = 0 }
   return function(event)
-    if first() == job then
-      local text = M.line(event, columns())
-      io.stderr:write("\r", text, (" "):rep(math.max(columns() - 1 - #text, 0)), event.ended and "\n" or "")
-      io.stderr:flush()
+    local mine = {}
+    for k, v in pairs(event) do mine[k] = v end
+    mine.host = job
+    if event.ended then take_out(mine) else put_in(mine) end
+    local alone = #live + over.hosts == 1
+    if alone or event.ended and #live == 0 or core.now() - (drawn or 0) >= 0.2 then
+      draw(alone and event or M.sum(live, over))
     end
-    if event.ended then
-      for i, other in ipairs(hosts) do
-        if other == job then table.remove(hosts, i) break end
-      end
-    end
+    if #live == 0 then over = { hosts = 0, bytes = 0, total = 0 } end
   end
 end
 

@@ -22,16 +22,17 @@ end
 --- All bytes from `from` on. Without a limit on the rate in one call.
 local function receive(job, entry, remote, file, from, size)
   entry.poll = function() return (select(2, remote:progress())) end
-  local at, most = from, size + GROWTH
+  local at, most, sparse = from, size + GROWTH, job.opts.sparse ~= false
   while true do
     local n = job.opts.limit and job:slice(most - at) or most - at
     job:pace(n)
     remote.begun = at
-    local moved, ended = remote:get(file, { from = at, to = at, length = n, block = job.block, blocks = job.blocks })
+    local moved, ended, holes = remote:get(file,
+      { from = at, to = at, length = n, block = job.block, blocks = job.blocks, sparse = sparse })
     at = at + moved
     local written = select(2, remote:progress())
     entry.poll, entry.bytes = nil, entry.bytes + moved
-    if written ~= moved then await(file.truncate, file, at) end
+    if written ~= moved or holes then await(file.truncate, file, at) end
     if ended then break end
     if at >= most then
       errors.raise({ kind = "limit", host = job.name, op = job.op, path = entry.path,

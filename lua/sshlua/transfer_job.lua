@@ -157,8 +157,8 @@ local function watch(self)
   local seen, since = -1, core.now()
   while true do
     scope.sleep(step)
-    local answers = self.sftp and self.sftp:is_alive() and self.sftp.core:answers() or 0
-    local state = self:moved() + self.ticks + answers
+    local exchanged = self.sftp and self.sftp:is_alive() and self.sftp.core:moved() or 0
+    local state = self:moved() + self.ticks + exchanged
     if state ~= seen or self.busy > 0 then
       seen, since = state, core.now()
     elseif core.now() - since >= idle and idle > 0 then

@@ -7,10 +7,11 @@ local wildcard = require("sshlua.wildcard")
 local M = {}
 
 local counter = 0
+local SHOWN_MAX = 200 -- bytes of a name that a temporary one keeps: file systems have 255
 
 local function beside(path, suffix)
   local name = path:match("[^/]*$")
-  return ("%s.%s.sshlua-%s"):format(path:sub(1, #path - #name), name:sub(1, 200), suffix)
+  return ("%s.%s.sshlua-%s"):format(path:sub(1, #path - #name), name:sub(1, SHOWN_MAX), suffix)
 end
 
 --- A name beside the path that nobody has: whether that is so, the one who opens says (wx).
@@ -19,12 +20,19 @@ function M.temporary(path)
   return beside(path, ("%x%04x%x"):format(core.getpid(), math.random(0, 65535), counter))
 end
 
---- The name of an unfinished copy that is to be resumed: the same each time.
-function M.part(path) return beside(path, "part") end
+--- The name of an unfinished copy that is to be resumed: the same each time, and nobody else's. Long names are cut, so
+--- they need something that tells them apart.
+function M.part(path)
+  local name = path:match("[^/]*$")
+  if #name <= SHOWN_MAX then return beside(path, "part") end
+  local hasher = core.hasher("sha256")
+  hasher:update(name)
+  return beside(path, hasher:digest():sub(1, 16) .. "-part")
+end
 
 --- Is it a name of ours, left by a transfer that was killed?
 function M.is_temporary(name)
-  return name:find("^%..+%.sshlua%-[%x]+$") ~= nil or name:find("^%..+%.sshlua%-part$") ~= nil
+  return name:find("^%..+%.sshlua%-[%x]+$") ~= nil or name:find("^%..+%.sshlua%-[%x-]*part$") ~= nil
 end
 
 --- The last component, without slashes.

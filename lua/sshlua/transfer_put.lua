@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local digest = require("sshlua.transfer_digest")
 local errors = require("sshlua.errors")
 local here = require("sshlua.transfer_local")
+local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
@@ -16,8 +17,9 @@ local BUFFER = 512 * 1024
 
 --- Temporary files --------------------------------------------------------------------------------------------------
 
+--- Where the connection is gone the next one does it.
 local function drop(job, temp)
-  if not job.sftp:is_alive() then return end
+  if not job.sftp:is_alive() then return leftovers.note(job, temp) end
   pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
 end
 
@@ -84,7 +86,7 @@ local function replace(job, to, temp, how, fill, check)
     safe = (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
-  if not job.opts.resume and remote then drop(job, temp) end
+  if not job.opts.resume and (remote or not sftp:is_alive()) then drop(job, temp) end
   err = explain(err, temp, to)
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
   error(err, 0)
@@ -101,15 +103,18 @@ end
 
 --- From a file ------------------------------------------------------------------------------------------------------
 
+--- True: blocks of zeros were not sent, so the file has not its size yet.
 local function send(job, entry, file, remote, from, size)
+  local holes = false
   remote.begun, remote.total = from, size
   entry.poll = function() return (select(2, remote:progress())) end
   local at = from
   while at < size do
     local n = job:slice(size - at)
     job:pace(n)
-    local moved = remote:put(file, n, { from = at, to = at, block = job.block, blocks = job.blocks })
-    at = at + moved
+    local moved, _, left_out = remote:put(file, n, { from = at, to = at, block = job.block, blocks = job.blocks,
+      sparse = job.opts.sparse ~= false })
+    at, holes = at + moved, holes or left_out
     entry.bytes = entry.bytes + moved
     if moved < n then
       errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
@@ -118,6 +123,7 @@ local function send(job, entry, file, remote, from, size)
     end
     if at < size then remote.begun = at end
   end
+  return holes
 end
 
 --- How much of a part may be kept: its beginning is proved by its digest. The last blocks were written in any order.
@@ -182,8 +188,9 @@ local function from_file(job, file, st, source, to)
   job.resumed = from > 0 and from or nil
   local ok, err = pcall(replace, job, to, temp, how, function(remote)
     if from > 0 then remote:setstat({ size = from }) end
-    send(job, entry, file, remote, from, st.size)
-    remote:setstat(attributes(job, st))
+    local change = attributes(job, st)
+    if send(job, entry, file, remote, from, st.size) then change.size = st.size end
+    remote:setstat(change)
   end, job.opts.verify and function(path)
     local mine = digest.of_local(job, file)
     digest.compare(job, source.shown, mine, digest.of_remote(job, path, nil, st.size))
@@ -211,8 +218,8 @@ local function gathered(pieces)
   end
 end
 
---- From a function that returns the next bytes, nil at the end.
-function M.data(job, pieces, to, mode)
+--- From a function that returns the next bytes, nil at the end. mtime: kept when times are.
+function M.data(job, pieces, to, mode, mtime)
   if job.opts.dry_run then return job:arrive(to, "files") end
   local temp, hasher = names.temporary(to), job.opts.verify and core.hasher("sha256")
   local entry = job:begin(to, nil)
@@ -226,7 +233,7 @@ function M.data(job, pieces, to, mode)
       remote.begun = entry.bytes
     end
     remote.total = entry.bytes
-    remote:setstat({ mode = names.mode(job.opts, mode or 420) })
+    remote:setstat(attributes(job, { mode = mode or 420, mtime = mtime }))
   end, hasher and function(path)
     digest.compare(job, to, hasher:digest(), digest.of_remote(job, path, nil, entry.bytes))
   end)

@@ -2,6 +2,7 @@
 --- see them; somebody who can write there may still swap one in, see docs/transfers.md.
 
 local errors = require("sshlua.errors")
+local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 
 local M = {}
@@ -10,7 +11,8 @@ local M = {}
 local Directory = {}
 Directory.__index = Directory
 
-function M.hold(sftp, path) return setmetatable({ sftp = sftp, shown = path }, Directory) end
+--- job: of the transfer that writes there.
+function M.hold(sftp, path, job) return setmetatable({ sftp = sftp, shown = path, job = job }, Directory) end
 
 function Directory:show(name) return name == "." and self.shown or names.join(self.shown, name) end
 
@@ -38,7 +40,7 @@ function M.list(dir)
   return entries, refused
 end
 
-function M.enter(dir, name) return M.hold(dir.sftp, dir:show(name)) end
+function M.enter(dir, name) return M.hold(dir.sftp, dir:show(name), dir.job) end
 
 --- Makes a directory or finds that there is one; a link to one does not count. True: it was made.
 function M.make(dir, name)
@@ -62,12 +64,24 @@ function M.chmod(dir, name, mode) dir.sftp:setstat(dir:show(name), { mode = mode
 
 function M.readlink(dir, name) return dir.sftp:readlink(dir:show(name)) end
 
+--- A link of an earlier attempt may stand in the way.
+local function make_link(sftp, target, at)
+  local ok, err = pcall(sftp.symlink, sftp, target, at)
+  if ok then return end
+  local good, st = pcall(sftp.lstat, sftp, at)
+  if not good or st.type ~= "link" then error(err, 0) end
+  sftp:remove(at)
+  sftp:symlink(target, at)
+end
+
 function M.link(dir, name, target, temp)
   local at = dir:show(temp)
-  dir.sftp:symlink(target, at)
-  local ok, err = pcall(require("sshlua.transfer_put").rename, dir.sftp, at, dir:show(name))
+  local ok, err = pcall(function()
+    make_link(dir.sftp, target, at)
+    require("sshlua.transfer_put").rename(dir.sftp, at, dir:show(name))
+  end)
   if ok then return end
-  pcall(dir.sftp.remove, dir.sftp, at)
+  if dir.sftp:is_alive() then pcall(dir.sftp.remove, dir.sftp, at) else leftovers.note(dir.job, at) end
   error(err, 0)
 end
 

@@ -22,6 +22,7 @@ local ENTRIES_MAX = 10000000
 ---@field job sshlua.TransferJob
 ---@field from table the source's side
 ---@field to table the target's side
+---@field guarded? boolean the source is a host: its links must not lead out of the tree
 ---@field copy fun(node: table, name: string, st: table)
 local Tree = {}
 Tree.__index = Tree
@@ -101,7 +102,7 @@ function Tree:copy_link(node, name)
   if job.opts.links ~= "copy" then return job:leave_out(shown, "a symbolic link") end
   job:try(shown, function()
     local target = self.from.readlink(node.source, name)
-    if self.to.is_local and not job.opts.unsafe_links and not names.stays_inside(rel_of(node, name), target) then
+    if self.guarded and not job.opts.unsafe_links and not names.stays_inside(rel_of(node, name), target) then
       return job:leave_out(shown, "a link that leads out of the tree: " .. errors.excerpt(target))
     end
     if self.compare and node.target then
@@ -111,7 +112,8 @@ function Tree:copy_link(node, name)
         return
       end
     end
-    if not job.opts.dry_run then self.to.link(node.target, name, target, names.temporary(name)) end
+    local temp = job.opts.resume and not self.to.is_local and names.part(name) or names.temporary(name)
+    if not job.opts.dry_run then self.to.link(node.target, name, target, temp) end
     job:arrive((node.target or node.source):show(name), "links")
   end)
 end
@@ -238,11 +240,12 @@ function Tree:walk_somewhere(s, node)
   end)
 end
 
+--- `way`: "put" or "get" when many small files may go together, else nil.
 local function run(self, way, source, target, st)
   local job = self.job
   job.is_tree = true
   self.walking = 1
-  self.many = many.new(job, way, self.copy, function(node) self:release(node) end)
+  self.many = way and many.new(job, way, self.copy, function(node) self:release(node) end)
   self.walkers = sync.semaphore(WALKERS)
   self.follow = job.opts.links == "follow"
   local node = node_of(nil, source, target, "", st)
@@ -255,11 +258,11 @@ end
 local function remote_top(job, path)
   local sftp = job.sftp
   local st = sftp:exists(path)
-  if st and st.type == "directory" then return remote.hold(sftp, path), false end
+  if st and st.type == "directory" then return remote.hold(sftp, path, job), false end
   if job.opts.dry_run then return nil, false end
   sftp:mkdir(path, { mode = 448 })
   job:arrive(path .. "/", "directories")
-  return remote.hold(sftp, path), true
+  return remote.hold(sftp, path, job), true
 end
 
 local function upload(job, from, to, compare)
@@ -294,18 +297,36 @@ local function local_top(job, path)
   return here.open(path), true
 end
 
---- A directory of the host with what is in it.
-function M.get(job, from, to)
+local function download(job, from, to, compare)
   local source = remote.hold(job.sftp, from)
   local st = job.sftp:stat(from)
   local target, made = local_top(job, to)
-  local self = setmetatable({ job = job, from = remote, to = here, compare = job.opts.skip and true or false,
-    made = made }, Tree)
+  local self = setmetatable({ job = job, from = remote, to = here, compare = compare, made = made,
+    guarded = true }, Tree)
   self.copy = function(node, name, entry)
     if not node.target then return job:arrive(names.join(to, rel_of(node, name)), "files") end
     get.file(job, node.source:show(name), node.target, name, entry)
   end
   run(self, "get", source, target, st)
+end
+
+--- A directory of the host with what is in it.
+function M.get(job, from, to) download(job, from, to, job.opts.skip and true or false) end
+
+--- The same, and what is here already is compared and, if asked for, deleted.
+function M.pull(job, from, to) download(job, from, to, true) end
+
+--- From host to host. `sftp`: of the source; copy_file(path, to, st) copies a file.
+function M.copy(job, sftp, from, to, copy_file)
+  local st = sftp:stat(from)
+  local target, made = remote_top(job, to)
+  local self = setmetatable({ job = job, from = remote, to = remote, compare = job.opts.skip and true or false,
+    made = made, guarded = true }, Tree)
+  self.copy = function(node, name, entry)
+    local path = node.target and node.target:show(name) or names.join(to, rel_of(node, name))
+    copy_file(node.source:show(name), path, entry)
+  end
+  run(self, nil, remote.hold(sftp, from), target, st)
 end
 
 return M

@@ -248,7 +248,7 @@ describe("a copy from host to host", function()
     local err = fails("sftp", ssh.copy, { a, at "none" }, { b, at "to/a" })
     assert.matches("none", err.message)
     assert.is_true(servers.read_file(at "to/a") == data)
-    fails("io", ssh.copy, { a, at "from" }, { b, at "to/a" })
+    fails("sftp", ssh.copy, { a, at "from" }, { b, at "to/a" }) -- a directory onto a file
     fails("usage", ssh.copy, "nohost", { b, "x" })
     fails("usage", ssh.copy, { a, from }, { b, "x" }, { resume = true })
   end))

@@ -340,3 +340,7 @@ void sl_sftp_attrs_arg(lua_State *L, int idx, sl_sftp_attrs *a) {
   if (pair(L, idx, "uid", "gid", &a->uid, &a->gid)) a->flags |= SL_ATTR_OWNER;
   if (pair(L, idx, "atime", "mtime", &a->atime, &a->mtime)) a->flags |= SL_ATTR_TIMES;
 }
+
+bool sl_sftp_is_zero(const unsigned char *bytes, size_t len) {
+  return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}

@@ -47,4 +47,7 @@ uint64_t sl_sftp_offset_arg(lua_State *L, int idx);
 void sl_sftp_attrs_arg(lua_State *L, int idx, sl_sftp_attrs *a);
 void sl_sftp_push_attrs(lua_State *L, const sl_sftp_attrs *a); /* (+1) */
 
+/* Only zeros: such blocks become holes of sparse files. */
+bool sl_sftp_is_zero(const unsigned char *bytes, size_t len);
+
 #endif

@@ -155,6 +155,7 @@ void sl_sftp_took(sl_sftp_client *c, size_t len) {
   while (c->out && is_spent(c->out)) drop_first(c);
   sl_sftp_segment *s = c->out;
   if (!s) return;
+  c->moved += len;
   if (s->data) {
     s->data += len;
     s->len -= len;

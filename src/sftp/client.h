@@ -75,8 +75,8 @@ struct sl_sftp_client {
   /* requests */
   sl_sftp_slot *slots;
   uint32_t slots_size, slots_used, free_slot, in_flight;
+  uint64_t moved; /* bytes that came in or went out: whoever waits for answers sees that it is alive */
   uint16_t generation;
-  uint64_t answers; /* replies so far */
   sl_sftp_request own; /* limits */
   /* the packet that is coming in */
   unsigned char head[13];

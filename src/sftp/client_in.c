@@ -100,7 +100,6 @@ static const char *read_handle(sl_sftp_reply *reply) {
 
 static void deliver(sl_sftp_client *c, sl_sftp_slot *s, const sl_sftp_reply *reply) {
   sl_sftp_request *r = sl_sftp_free_slot(c, s);
-  c->answers++;
   if (r)
     r->done(r, reply);
   else if (reply->type == SL_FXP_HANDLE)
@@ -282,6 +281,7 @@ static size_t step(sl_sftp_client *c, const unsigned char *p, size_t len) {
 
 bool sl_sftp_feed(sl_sftp_client *c, const void *bytes, size_t len) {
   const unsigned char *p = bytes;
+  c->moved += len;
   while (len > 0 && !c->err.kind) {
     size_t n = step(c, p, len);
     p += n;

@@ -31,6 +31,7 @@ struct get_op {
   uint64_t from, to;  /* where in the remote file, and in the local one */
   uint64_t len, next; /* bytes wanted (UINT64_MAX: to the end), bytes asked for so far */
   bool ended;         /* the end of the file was met */
+  bool sparse, holes; /* may zeros be left out; were some */
   unsigned blocks_n, fetching, writing;
   size_t block_len;
   block *blocks;
@@ -104,6 +105,20 @@ static void block_written(uv_fs_t *req) {
   sl_op_unpin(&x->op);
 }
 
+enum { HOLE_MIN = 65536 };
+
+/* Zeros need not be written where there is nothing yet: the caller sets the size. */
+static bool leave_out(block *b) {
+  get_op *x = b->owner;
+  const sl_sftp_fetch *f = &b->fetch;
+  if (!x->sparse || f->good < HOLE_MIN || !sl_sftp_is_zero(f->data, f->good)) return false;
+  x->holes = true;
+  x->handle->moved += f->good;
+  b->state = FREE;
+  if (!x->op.err.kind) note_safe(x);
+  return true;
+}
+
 static void block_fetched(sl_sftp_fetch *f) {
   block *b = (block *)f;
   get_op *x = b->owner;
@@ -124,7 +139,7 @@ static void block_fetched(sl_sftp_fetch *f) {
       f->good = (size_t)(x->len - at);
     b->state = f->good > 0 ? WRITING : FREE;
   }
-  if (b->state == WRITING) {
+  if (b->state == WRITING && !leave_out(b)) {
     x->writing++;
     b->written = 0;
     block_write(b);
@@ -171,7 +186,8 @@ static int get_push(sl_op *op, lua_State *L) {
   const get_op *x = (get_op *)op;
   sl_fs_push_integer(L, x->handle->safe);
   lua_pushboolean(L, x->ended);
-  return 2;
+  lua_pushboolean(L, x->holes);
+  return 3;
 }
 
 static bool get_cancel(sl_op *op) {
@@ -214,8 +230,9 @@ static bool make_blocks(get_op *x) {
 }
 
 /* handle:get(fd, opts, done): into the local descriptor, which is duplicated. opts: from, to
-   (offsets), length (nil: to the end), block and blocks (bytes in one, how many). done(nil, bytes,
-   ended): `ended` when the end was met. */
+   (offsets), length (nil: to the end), block and blocks (bytes in one, how many), sparse (zeros are
+   not written). done(nil, bytes, ended, holes): `ended` when the end was met, `holes` when
+   something was not written. */
 static int l_get(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   int fd = (int)luaL_checkinteger(L, 2);
@@ -238,6 +255,7 @@ static int l_get(lua_State *L) {
   x->len = len < 0 ? UINT64_MAX - x->from : (uint64_t)len;
   x->block_len = (size_t)block_len;
   x->blocks_n = (unsigned)blocks;
+  x->sparse = sl_opt_boolean(L, 3, "sparse", false);
   x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (x->fd < 0 || !make_blocks(x)) {
     bool bad = x->fd < 0;

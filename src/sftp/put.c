@@ -50,6 +50,7 @@ struct put_op {
   uint64_t from, to;  /* where in the local file, and in the remote one */
   uint64_t len, next; /* bytes wanted, bytes that blocks were made for */
   bool ended;         /* the local file was shorter */
+  bool sparse, holes; /* may blocks of zeros be left out; was one */
   unsigned blocks_n, packets_n, busy;
   uint32_t step;
   size_t head;
@@ -192,6 +193,25 @@ static void block_read(block *b) {
   sl_op_unpin(&x->op);
 }
 
+/* A whole block of zeros need not be sent where there is nothing yet: the caller sets the size. */
+static bool is_hole(const block *b) {
+  const put_op *x = b->owner;
+  if (!x->sparse || b->len < b->want || b->len < (size_t)x->step) return false;
+  for (size_t at = 0; at < b->len; at += x->step) {
+    size_t n = b->len - at < x->step ? b->len - at : x->step;
+    if (!sl_sftp_is_zero(b->bytes + at / x->step * stride(x) + x->head, n)) return false;
+  }
+  return true;
+}
+
+static void leave_out(block *b) {
+  put_op *x = b->owner;
+  x->holes = true;
+  x->handle->moved += b->len;
+  block_free(b);
+  note_safe(x);
+}
+
 static void block_full(block *b) {
   put_op *x = b->owner;
   if (b->len < b->want) { /* the file ends here */
@@ -199,7 +219,12 @@ static void block_full(block *b) {
     if (b->offset + b->len < x->len) x->len = b->offset + b->len;
   }
   bool behind = b->offset >= x->len; /* another block has met an end before this one */
-  if (b->len == 0 || behind || x->op.abandoned || x->op.err.kind || !block_send(b)) block_free(b);
+  if (b->len == 0 || behind || x->op.abandoned || x->op.err.kind)
+    block_free(b);
+  else if (is_hole(b))
+    leave_out(b);
+  else if (!block_send(b))
+    block_free(b);
 }
 
 static void block_was_read(uv_fs_t *req) {
@@ -254,7 +279,8 @@ static int put_push(sl_op *op, lua_State *L) {
   const put_op *x = (put_op *)op;
   sl_fs_push_integer(L, x->handle->safe);
   lua_pushboolean(L, x->ended);
-  return 2;
+  lua_pushboolean(L, x->holes);
+  return 3;
 }
 
 static bool put_cancel(sl_op *op) {
@@ -298,8 +324,9 @@ static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
 }
 
 /* handle:put(fd, length, opts, done): from the local descriptor, which is duplicated. opts: from,
-   to (offsets), block and blocks (bytes in one, how many). done(nil, bytes, ended): `ended` when
-   the local file was shorter. */
+   to (offsets), block and blocks (bytes in one, how many), sparse (blocks of zeros are not sent).
+   done(nil, bytes, ended, holes): `ended` when the local file was shorter, `holes` when something
+   was not sent. */
 static int l_put(lua_State *L) {
   sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
   int fd = (int)luaL_checkinteger(L, 2);
@@ -320,6 +347,7 @@ static int l_put(lua_State *L) {
   x->to = (uint64_t)to;
   x->len = len;
   x->blocks_n = (unsigned)blocks;
+  x->sparse = sl_opt_boolean(L, 4, "sparse", false);
   x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (x->fd < 0 || !make_blocks(x, (size_t)block_len, len)) {
     bool bad = x->fd < 0;

@@ -172,9 +172,9 @@ static int l_in_flight(lua_State *L) {
   return 1;
 }
 
-/* sftp:answers() -> replies so far: while it grows, something goes on */
-static int l_answers(lua_State *L) {
-  sl_fs_push_integer(L, sl_sftp_check(L, 1)->client.answers);
+/* sftp:moved() -> bytes of all requests and answers so far */
+static int l_moved(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sl_sftp_check(L, 1)->client.moved);
   return 1;
 }
 
@@ -219,7 +219,7 @@ static int l_handle_gc(lua_State *L) {
 
 static const luaL_Reg sftp_methods[] = {{"close", l_close},         {"why", l_why},
                                         {"offers", l_offers},       {"limits", l_limits},
-                                        {"in_flight", l_in_flight}, {"answers", l_answers},
+                                        {"in_flight", l_in_flight}, {"moved", l_moved},
                                         {NULL, NULL}};
 static const luaL_Reg sftp_meta[] = {{"__gc", l_close}, {NULL, NULL}};
 static const luaL_Reg handle_meta[] = {{"__gc", l_handle_gc}, {NULL, NULL}};

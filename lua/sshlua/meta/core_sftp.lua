@@ -30,9 +30,6 @@ function Sftp:limits() end
 ---@return integer requests under way, given-up ones included
 function Sftp:in_flight() end
 
----@return integer replies so far: while it grows, something goes on
-function Sftp:answers() end
-
 --- Many small local files to the host. `list`: for each local path, a new remote path beside the target, the target,
 --- size, 0, mode (-1: none), mtime (-1: none). A file that could not be done is as it was.
 ---@param list (string|integer)[]
@@ -48,6 +45,8 @@ function Sftp:put_files(list, follow, done) end
 ---@param done fun(err: sshlua.CoreError?, flags: string, bytes: integer)
 ---@return sshlua.core.Op
 function Sftp:get_files(list, follow, done) end
+---@return number bytes of all requests and answers so far
+function Sftp:moved() end
 
 ---@class sshlua.core.SftpAttributes uid and gid, atime and mtime go together
 ---@field size? integer
@@ -242,6 +241,7 @@ function SftpHandle:write(bytes, offset, done) end
 ---@field length? integer get only: bytes; default to the end
 ---@field block? integer bytes of one block, default 512 KiB
 ---@field blocks? integer how many at once, default 8
+---@field sparse? boolean zeros are neither sent nor written
 
 --- Into a local descriptor, which is duplicated. `ended`: the end of the remote file was met. When it is met in front
 --- of what has been written (the file grew meanwhile), the local file is longer than `bytes`: cut it.

@@ -1,0 +1,1 @@
+/tmp/sshlua-spec.tZHayh/a/link
