@@ -43,6 +43,9 @@ describe("ProxyJump", function()
 
   it("may have ssh:// addresses", function()
     assert.same({ "me@a:2222", "b:22", "c" }, jump.hops "ssh://me@a:2222,ssh://b:22/,ssh://c")
+    for _, hop in ipairs { "ssh://a%2cb@c:23", "ssh://a%23%20@c" } do -- a user that a list would take apart
+      assert.same(jump.hops(hop), jump.hops(jump.option(jump.chain(hop))))
+    end
     assert.same({ "me,x@a" }, jump.hops "ssh://me%2cx@a")
   end)
 

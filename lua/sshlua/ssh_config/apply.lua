@@ -216,7 +216,7 @@ local families = { inet = 4, inet6 = 6 }
 
 --- Tokens in ProxyJump. What is none may be the scope of an address: [fe80::1%eth0].
 local function jump_chain(config)
-  return (jump.text(config.values.proxyjump):gsub("%%([%%hnpr])", function(token)
+  return (jump.option(config.values.proxyjump):gsub("%%([%%hnpr])", function(token)
     if token == "%" then return "%" end
     local value = config.tokens[token]
     if not value:find("[^%w._-]") then return value end

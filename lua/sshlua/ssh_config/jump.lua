@@ -132,6 +132,16 @@ function M.text(chain)
     .. (hop.port and ":" .. hop.port or "")
 end
 
+--- As our own option proxy_jump takes it. A user of an ssh:// URI may hold what means something in a list.
+---@param chain sshlua.JumpChain
+function M.option(chain)
+  local hop = chain.last
+  if not hop.user or not hop.user:find("[,#%s%c]") then return M.text(chain) end
+  local user = hop.user:gsub("[^%w._-]", function(c) return ("%%%02X"):format(c:byte()) end)
+  return (chain.extra and chain.extra .. "," or "") .. "ssh://" .. user .. "@" .. hop.host
+    .. (hop.port and ":" .. hop.port or "")
+end
+
 local function bad(text, why)
   errors.raise({
     kind = "config", message = ("ProxyJump '%s': %s"):format(errors.excerpt(text, 120), why),
