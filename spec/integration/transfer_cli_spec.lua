@@ -21,7 +21,7 @@ local function config()
 end
 
 local function sshlua(words, opts)
-  local args = { words[1], "-F", config(), "--batch" }
+  local args = { words[1], "-F", config(), "-o", "BatchMode=yes" }
   for i = 2, #words do args[#args + 1] = words[i] end
   return program.run(args, opts or {})
 end
