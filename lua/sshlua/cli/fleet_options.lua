@@ -86,7 +86,10 @@ end
 
 local function add_ssh_option(o, text)
   if not text:find("^%s*%a%w*[%s=]") then misuse("-o: KEYWORD=VALUE expected, got \"%s\"", shown(text)) end
-  if text:lower():find("^%s*batchmode[%s=]+yes") then o.one_interrupt = true end
+  if text:lower():find("^%s*batchmode[%s=]+yes") then
+    o.one_interrupt = true
+    settings.defaults.batch = true -- who is asked here for passwords of sudo and such goes by that
+  end
   add("ssh_options")(o, text)
 end
 
