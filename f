@@ -1,1 +1,0 @@
-/tmp/sshlua-spec.tZHayh/a/link
