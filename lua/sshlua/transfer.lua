@@ -84,7 +84,10 @@ end
 
 --- A name, or a list of names where a verb takes several.
 local function check_from(from, op, level)
-  if type(from) ~= "table" or (op ~= "put" and op ~= "get") then return check_path(from, op, level + 1) end
+  if type(from) ~= "table" or (op ~= "put" and op ~= "get") then
+    check_path(from, op, level + 1) -- no tail call: the level counts this function
+    return
+  end
   if #from == 0 then errors.usage(level + 1, "%s: file names expected, got an empty list", op) end
   for _, path in ipairs(from) do check_path(path, op, level + 1) end
 end

@@ -4,6 +4,7 @@
 local core = require("sshlua.core")
 local digest = require("sshlua.transfer_digest")
 local errors = require("sshlua.errors")
+local group = require("sshlua.task.group")
 local here = require("sshlua.transfer_local")
 local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
@@ -68,15 +69,24 @@ local function explain(err, temp, to)
   return err
 end
 
---- Opens the temporary file, calls fill(file), closes, checks, renames. A part stays when it is to be resumed.
+--- Attributes, disk, close: the server does them in this order, so nobody waits for each of them.
+local function complete(job, remote, attributes)
+  local steps = { function() remote:setstat(attributes) end }
+  if job:durable(remote.total or 0) and job.sftp.offers["fsync@openssh.com"] then
+    steps[2] = function() job:quiet(remote.sync, remote) end
+  end
+  steps[#steps + 1] = function() remote:close() end
+  group.all((table.unpack or unpack)(steps)) -- luacheck: ignore 143
+end
+
+--- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
+--- it is to be resumed.
 local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
   local remote
   local ok, err = pcall(function()
     remote = sftp:open(temp, how, { mode = 384 })
-    fill(remote)
-    if job:durable(remote.total or 0) and sftp.offers["fsync@openssh.com"] then job:quiet(remote.sync, remote) end
-    remote:close()
+    complete(job, remote, fill(remote))
     if check then check(temp) end
     M.rename(sftp, temp, to)
   end)
@@ -190,7 +200,7 @@ local function from_file(job, file, st, source, to)
     if from > 0 then remote:setstat({ size = from }) end
     local change = attributes(job, st)
     if send(job, entry, file, remote, from, st.size) then change.size = st.size end
-    remote:setstat(change)
+    return change
   end, job.opts.verify and function(path)
     local mine = digest.of_local(job, file)
     digest.compare(job, source.shown, mine, digest.of_remote(job, path, nil, st.size))
@@ -233,7 +243,7 @@ function M.data(job, pieces, to, mode, mtime)
       remote.begun = entry.bytes
     end
     remote.total = entry.bytes
-    remote:setstat(attributes(job, { mode = mode or 420, mtime = mtime }))
+    return attributes(job, { mode = mode or 420, mtime = mtime })
   end, hasher and function(path)
     digest.compare(job, to, hasher:digest(), digest.of_remote(job, path, nil, entry.bytes))
   end)

@@ -10,13 +10,13 @@ local ssh = require "sshlua"
 -- A line for each: whatever its keyword's status is "ignored" or "later".
 local lines = {
   "ChannelTimeout session=5m", "ClearAllForwardings no", "ControlMaster auto", "ControlPath /tmp/%C", "ControlPersist 10",
-  "DynamicForward 1080", "EnableEscapeCommandline yes", "EnableSSHKeysign yes", "EscapeChar none", "ExitOnForwardFailure yes",
-  "ForkAfterAuthentication yes", "ForwardAgent yes", "ForwardX11 yes", "ForwardX11Timeout 5m", "ForwardX11Trusted no", "GatewayPorts yes",
+  "DynamicForward 1080", "EnableEscapeCommandline yes", "EnableSSHKeysign yes", "ExitOnForwardFailure yes",
+  "ForwardAgent yes", "ForwardX11 yes", "ForwardX11Timeout 5m", "ForwardX11Trusted no", "GatewayPorts yes",
   "GSSAPIAuthentication yes", "GSSAPIClientIdentity me", "GSSAPIDelegateCredentials yes", "GSSAPIKexAlgorithms gss-gex-sha1-",
   "GSSAPIKeyExchange yes", "GSSAPIRenewalForcesRekey yes", "GSSAPIServerIdentity it", "GSSAPITrustDns yes",
   "HostbasedAcceptedAlgorithms ssh-ed25519", "HostbasedAuthentication yes", "KbdInteractiveDevices pam", "LocalForward 8080 a:80",
-  "LogVerbose kex.c:*:1000", "ObscureKeystrokeTiming no", "PermitRemoteOpen a:1", "RekeyLimit 1G 1h", "RemoteCommand top", "RemoteForward 90 b:90",
-  "SecurityKeyProvider /usr/lib/sk.so", "SessionType default", "StdinNull yes", "StreamLocalBindMask 0077", "StreamLocalBindUnlink yes",
+  "LogVerbose kex.c:*:1000", "ObscureKeystrokeTiming no", "PermitRemoteOpen a:1", "RekeyLimit 1G 1h", "RemoteForward 90 b:90",
+  "SecurityKeyProvider /usr/lib/sk.so", "StreamLocalBindMask 0077", "StreamLocalBindUnlink yes",
   "SyslogFacility AUTH", "TunnelDevice any:any", "UpdateHostKeys yes", "VerifyHostKeyDNS yes", "VersionAddendum x", "WarnWeakCrypto no",
   "XAuthLocation /usr/bin/xauth",
 }

@@ -136,7 +136,8 @@ end
 ---@param chain sshlua.JumpChain
 function M.option(chain)
   local hop = chain.last
-  if not hop.user or not hop.user:find("[,#%s%c]") then return M.text(chain) end
+  local odd = hop.user and (hop.user:find("[,#%s%c]") or hop.user:find("^ssh://")) -- only an ssh:// URI makes those
+  if not odd then return M.text(chain) end
   local user = hop.user:gsub("[^%w._-]", function(c) return ("%%%02X"):format(c:byte()) end)
   return (chain.extra and chain.extra .. "," or "") .. "ssh://" .. user .. "@" .. hop.host
     .. (hop.port and ":" .. hop.port or "")
