@@ -2,6 +2,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local quote = require("sshlua.quote")
 
@@ -50,6 +51,13 @@ local function check_env(env, level)
   end
 end
 
+local pty_options = { term = "string", cols = "count", rows = "count", modes = "string" }
+
+--- Raises usage, `level` callers up, unless option `pty` is a switch or knows its fields.
+function M.check_pty(pty, level)
+  if type(pty) == "table" then options.check(pty, pty_options, level + 1) end
+end
+
 --- Raises usage, `level` callers up, unless the command and the values of its options can be sent. Verbs that call each
 --- other check in front, where the caller's line is known.
 ---@return string text the command's, see text()
@@ -59,6 +67,7 @@ function M.check(cmd, opts, level)
     errors.usage(level + 1, "option 'cwd': NUL byte in a directory name")
   end
   check_env(opts.env or {}, level + 1)
+  M.check_pty(opts.pty, level + 1)
   privilege.check(opts, level + 1)
   local stdin, sink = opts.stdin, opts.sink
   if stdin ~= nil and type(stdin) ~= "string" and type(stdin) ~= "function" and not is_secret(stdin)

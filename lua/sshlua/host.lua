@@ -69,6 +69,7 @@ end
 function Host:session() return connect.shared(self.target) end
 
 local function merged(self, opts, level)
+  if getmetatable(self) ~= host_mt then errors.usage(level + 1, "a verb of a host: h:run(...), with a colon") end
   options.check(opts, verb_options, level + 1)
   local out = options.merge(self.defaults, opts)
   if self.defaults.env and opts and opts.env then out.env = options.merge(self.defaults.env, opts.env) end
@@ -168,8 +169,9 @@ end
 function Host:shell(opts)
   refuse_privilege(self, "shell", "talks")
   local kept = { env = self.defaults.env, timeout = self.defaults.timeout, profile = self.target.opts.profile }
-  -- loaded when somebody talks
-  return lazy.load("sshlua.shell").open(function() return self:session() end, options.merge(kept, opts), 2)
+  opts = options.merge(kept, opts)
+  -- Loaded when somebody talks. In brackets: a tail call would hide the caller's line.
+  return (lazy.load("sshlua.shell").open(function() return self:session() end, opts, 2))
 end
 
 --- A device by its profile (option `profile` here or of the host): cmd, configure, confirm, rollback, save. Its old
@@ -182,7 +184,7 @@ function Host:device(opts)
   opts = options.merge({ env = self.defaults.env, timeout = self.defaults.timeout, profile = own }, opts)
   local target = self.target
   if opts.profile and opts.profile ~= own then target = connect.with_profile(target, opts.profile, 2) end
-  return lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2)
+  return (lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2))
 end
 
 --- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end

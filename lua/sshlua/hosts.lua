@@ -21,6 +21,13 @@ local M = {}
 local Fleet = {}
 local fleet_mt = { __index = Fleet, __name = "sshlua.Fleet" }
 
+--- The names, folded: web[1-3].
+function fleet_mt:__tostring()
+  local names = {}
+  for i, h in ipairs(self) do names[i] = h.name end
+  return hostset.fold(names)
+end
+
 --- Hosts by expression ("web[01-20],db1"), or by a list of names.
 ---@param expression string|string[]
 ---@param opts? sshlua.ConnectOptions for all of them

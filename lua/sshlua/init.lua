@@ -111,7 +111,10 @@ end
 --- Calls fn(event) for what happens on the way to hosts and back. Returns a function that ends it.
 ---@param fn fun(event: sshlua.LogEvent)
 ---@return fun() stop
-function M.log(fn) return lazy.load("sshlua.log").listen(fn) end
+function M.log(fn)
+  if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
+  return lazy.load("sshlua.log").listen(fn)
+end
 
 local parts = { here = "sshlua.here", json = "sshlua.json", config = "sshlua.ssh_config" }
 

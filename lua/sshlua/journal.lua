@@ -216,7 +216,11 @@ function M.open(path, opts, level)
   if type(path) ~= "string" or path == "" then errors.usage(level, "journal: file name expected") end
   for name, known in pairs(words) do
     if opts[name] and not known[opts[name]] then
-      errors.usage(level, "option '%s': unknown word \"%s\"", name, errors.excerpt(opts[name], 40))
+      local list = {}
+      for word in pairs(known) do list[#list + 1] = word end
+      table.sort(list)
+      errors.usage(level, "option '%s': %s expected, got \"%s\"", name, table.concat(list, ", "),
+        errors.excerpt(opts[name], 40))
     end
     if opts[name] and not opts.resume then errors.usage(level, "option '%s' goes with resume", name) end
   end

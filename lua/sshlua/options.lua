@@ -25,7 +25,7 @@ local function suggestion(name, spec)
   local best, score = nil, 4
   for candidate in pairs(spec) do
     local d = distance(name, candidate)
-    if d < score then best, score = candidate, d end
+    if d < score and 2 * d <= #name + 1 then best, score = candidate, d end
   end
   return best and (" (did you mean '%s'?)"):format(best) or ""
 end
@@ -84,11 +84,13 @@ function M.check(opts, spec, level)
   return opts
 end
 
---- A shallow copy of the tables, later ones winning.
+--- A shallow copy of the tables, later ones winning. What is none was given to the verb that calls this.
 function M.merge(...)
   local out = {}
   for i = 1, select("#", ...) do
-    for k, v in pairs((select(i, ...)) or {}) do out[k] = v end
+    local opts = (select(i, ...)) or {}
+    if type(opts) ~= "table" then errors.usage(3, "options table expected, got %s", type(opts)) end
+    for k, v in pairs(opts) do out[k] = v end
   end
   return out
 end

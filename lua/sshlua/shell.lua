@@ -1,6 +1,7 @@
 --- Dialogues: the shell of a user, a device, any program that has a prompt. Knows prompts, pagers and echo; how text is
 --- searched is in expect.lua, what terminals send in shell_text.lua, the terminal of a person in interact.lua.
 
+local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expect = require("sshlua.expect")
@@ -108,6 +109,7 @@ local function check(opts, level)
     local prompt = p.prompt or nil
     opts = options.merge({ prompt = prompt, pager = p.pager, newline = p.newline, pty = p.pty }, opts, { profile = p })
   end
+  command.check_pty(opts.pty, level + 1)
   if opts.record then
     if opts.pty == false then errors.usage(level + 1, "option 'record' goes with a pty") end
     lazy.load("sshlua.record").check(opts.record, level + 1)

@@ -96,10 +96,14 @@ function M.copy(from, to, opts, level)
   level = (level or 1) + 1
   check(opts, level)
   local ends = {}
-  for i, place in ipairs({ from, to }) do
+  for i = 1, 2 do
+    local place = i == 1 and from or to
     local name, path
     if type(place) == "table" then
       name, path = place[1], place[2]
+      if type(name) ~= "table" or not name.target or type(path) ~= "string" then
+        errors.usage(level, "copy: { HOST, PATH } expected, HOST from ssh.host and PATH a string")
+      end
     else
       name, path = place_of(place, level)
       name = host.new(name, nil, level)

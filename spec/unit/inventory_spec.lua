@@ -258,6 +258,8 @@ describe("a program as inventory", function()
       assert.matches(message, tostring(err), 1, true)
     end
     says("echo no way >&2; exit 3", "--list exits with 3: no way")
+    local _, err = pcall(ssh.inventory, program("echo no way >&2; exit 3"))
+    assert.is_nil(tostring(err):find("no way\\n", 1, true))
     says("echo hello", "--list prints no JSON")
     says("kill -9 $$", "--list was killed")
     says("head -c 70000000 /dev/zero", "--list prints more than 67108864 bytes")

@@ -9,7 +9,7 @@ local M = { summary = "this text; help COMMAND: about a command" }
 ---@param program table
 function M.run(args, program)
   local name = args[1]
-  if not name or name == "help" then
+  if not name or name == "help" or name == "--help" or name == "-h" then
     io.stdout:write(usage.text(program))
     return 0
   end

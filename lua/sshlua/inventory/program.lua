@@ -22,7 +22,7 @@ local function call(path, ...)
   local r = here:run({ path, ... }, { check = false, max_output = OUTPUT })
   local words = table.concat({ ... }, " ")
   if not r.ok then
-    local said = errors.excerpt(r.stderr:match("[^\n]*%S[^\n]*\n*$") or "", 200)
+    local said = errors.excerpt(r.stderr:match("([^\n]*%S[^\n]*)\n*$") or "", 200)
     if said ~= "" then said = ": " .. said end
     fail(path, "config", "%s %s%s", words, r.code and "exits with " .. r.code or "was killed", said)
   end

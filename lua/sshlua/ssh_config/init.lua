@@ -1,5 +1,6 @@
 --- ssh_config(5) for scripts: `ssh.config.resolve(host)` gives the effective settings and where each comes from.
 
+local errors = require("sshlua.errors")
 local options = require("sshlua.options")
 local printer = require("sshlua.ssh_config.printer")
 local resolver = require("sshlua.ssh_config.resolver")
@@ -33,6 +34,7 @@ config_mt.__tostring = Config.text
 ---@param opts? sshlua.ResolveOptions
 ---@return sshlua.Config
 function M.resolve(host, opts)
+  if type(host) ~= "string" or host == "" then errors.usage(2, "config.resolve: host name expected") end
   opts = options.check(opts, resolver.options, 2)
   return setmetatable(resolver.resolve(host, opts), config_mt)
 end
