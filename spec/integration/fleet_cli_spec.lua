@@ -43,6 +43,18 @@ describe("sshlua run", function()
     assert.equal("x\nx", call({ "run", "-q", "-N", "-w", "web[1-2]", "echo", "x" }).out:sub(1, -2))
   end)
 
+  it_runs("writes a page and a trace of what happened", function(call)
+    local page, trace = program.directory() .. "/run.html", program.directory() .. "/run.json"
+    local r = call { "run", "-q", "--report", page, "--trace", trace, "-w", "web[1-2]", "echo '<b>'; exit 3" }
+    assert.equal(3, r.code)
+    local text = servers.read_file(page)
+    assert.truthy(text:find("^<!DOCTYPE html>") and text:find("&lt;b&gt;", 1, true) and not text:find("<b>", 1, true), text)
+    assert.equal(384, core.fs_stat_sync(page).mode % 512)
+    assert.truthy(json.decode(servers.read_file(trace)).traceEvents[1])
+    r = call { "run", "--report", "/nonexistent/x", "-w", "web1", "true" }
+    assert.truthy(r.code ~= 0 and r.err:find("/nonexistent/x", 1, true), r.err)
+  end)
+
   it_runs("folds by output and code", function(call)
     local r = call { "run", "-b", "-w", "web[1-3]", "case $SSH_CONNECTION in *127.0.0.3*) echo b; exit 3;; esac; echo a" }
     local rule = ("-"):rep(15)

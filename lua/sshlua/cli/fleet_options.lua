@@ -196,6 +196,14 @@ M.list = {
     group = "print", names = { "--outdir" }, field = "outdir", arg = "DIR",
     text = "outputs to DIR/HOST.out and .err; ok.hosts, failed.hosts",
   },
+  {
+    group = "print", names = { "--report" }, field = "report", arg = "FILE",
+    text = "an HTML page of outcomes, outputs and times",
+  },
+  {
+    group = "print", names = { "--trace" }, field = "trace", arg = "FILE",
+    text = "times as Chrome trace events, for Perfetto",
+  },
   { group = "print", names = { "-q" }, field = "quiet", text = "only the hosts' own output" },
   {
     group = "print", names = { "-v" }, field = "verbosity",

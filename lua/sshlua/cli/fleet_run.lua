@@ -11,6 +11,7 @@ local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pattern = require("sshlua.ssh_config.pattern")
 local print_to = require("sshlua.cli.fleet_print")
+local reports = require("sshlua.cli.fleet_report")
 local rolling = require("sshlua.rolling")
 local targets = require("sshlua.inventory.targets")
 local task = require("sshlua.task")
@@ -98,6 +99,7 @@ local function printer_for(o, fleet)
     printer = print_to.live(o, o.complaint)
   end
   printer.hosts = fleet
+  if o.report and printer.keep then printer.keep = math.max(printer.keep, reports.KEEP) end
   if o.outdir then printer = files.outdir(printer, o.outdir, fleet) end
   return printer
 end
@@ -148,12 +150,13 @@ end
 --- The hosts in the order of the results.
 local function hosts_of(run) return run.list and run.batches and run.list or run.hosts end
 
-local function tell(o, what, run, printer, seconds)
+local function tell(o, what, run, printer, recorder, seconds)
   local rs = run:results()
   local code = codes.by(rs, o.exit)
   if what.code then code = what.code(code, rs) end
   printer.finish(rs, { stopped = run.stopped, exit = code, seconds = seconds })
   if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
+  if recorder then recorder.finish(rs, seconds) end
   if what.finish then what.finish(run, rs, hosts_of(run)) end
   print_to.summary(o, rs, run)
   return code
@@ -180,14 +183,14 @@ function M.go(o, what, fleet, source)
   local run = make_run(o, what, fleet, printer)
   if printer.begin then printer.begin(what, fleet, run.opts.parallel) end
   local fn = what.prepare(fleet, printer, at_once(run))
-  local before = core.now()
+  local before, recorder = core.now(), reports.begin(o, what.command or what.op)
   local ok, err = pcall(task.scope, function(s)
     if source then s:spawn(source.read, source) end
     run:go(fn)
     s:cancel()
   end)
   if source then source:close() end
-  local code = tell(o, what, run, printer, core.now() - before)
+  local code = tell(o, what, run, printer, recorder, core.now() - before)
   if not ok then error(err, 0) end
   return code
 end
