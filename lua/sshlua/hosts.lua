@@ -140,26 +140,6 @@ function Fleet:run(cmd, opts)
   return fan_out(self, own, "run", M.runner(self, cmd, rest))
 end
 
---- What all hosts together may have on their way, so that memory does not grow with the fleet.
-local BUFFERS, BUFFER_MIN, BUFFER_MAX = 16 * 1024 * 1024, 256 * 1024, 4 * 1024 * 1024
-
-local function copy(self, op, from, opts, to_of)
-  local own, rest = split(opts, executor.options)
-  check_own(own, 3)
-  transfer.check(op, from, to_of({ name = "host" }), rest, 3)
-  rest.check = nil
-  if #self > 1 and type(from) ~= "string" and (type(from) ~= "table" or (from.data == nil and from[1] == nil)) then
-    errors.usage(3, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }", op, #self)
-  end
-  local at_once = math.min(#self, own.parallel or preferred_parallel() or executor.PARALLEL)
-  rest.buffer = rest.buffer or math.max(BUFFER_MIN, math.min(BUFFER_MAX, math.floor(BUFFERS / math.max(at_once, 1))))
-  local refusal = elevate.prepare(self, rest)
-  return fan_out(self, own, op, function(h)
-    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    return h[op](h, from, to_of(h), rest)
-  end)
-end
-
 --- A host's name as the name of a file; with its port when others have the same.
 local function file_name(self, h)
   local count = 0
@@ -177,11 +157,46 @@ local function with_name(self, path, h)
 end
 
 --- Where what comes from a host goes: `to`/HOST/, or the path that {host} makes.
-local function below_host(self, to, op)
-  if type(to) ~= "string" then errors.usage(3, "%s: file name expected, got %s", op, type(to)) end
+local function below_host(self, to, op, level)
+  if type(to) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", op, type(to)) end
   return function(h)
     return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
   end
+end
+
+--- What all hosts together may have on their way, so that memory does not grow with the fleet.
+local BUFFERS, BUFFER_MIN, BUFFER_MAX = 16 * 1024 * 1024, 256 * 1024, 4 * 1024 * 1024
+
+--- What copies to or from each host of a fleet: to `to`, and what comes from hosts below that. A password for it is
+--- tried on one host before the others. Raises usage, `level` callers up.
+---@param op "put"|"get"|"sync"
+---@param opts sshlua.TransferOptions
+---@param parallel? integer so many hosts at once have to do with the buffers
+---@return fun(h: sshlua.Host): sshlua.Result
+function M.copier(fleet, op, from, to, opts, parallel, level)
+  local to_of = function() return to end
+  if op == "get" or op == "sync" and opts.pull then
+    opts, to_of = options.merge({ parents = true }, opts), below_host(fleet, to, op, level + 1)
+  end
+  transfer.check(op, from, to_of({ name = "host" }), opts, level + 1)
+  if #fleet > 1 and type(from) ~= "string" and (type(from) ~= "table" or (from.data == nil and from[1] == nil)) then
+    errors.usage(level + 1, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }",
+      op, #fleet)
+  end
+  local at_once = math.min(#fleet, parallel or preferred_parallel() or executor.PARALLEL)
+  local buffer = math.max(BUFFER_MIN, math.min(BUFFER_MAX, math.floor(BUFFERS / math.max(at_once, 1))))
+  opts = options.merge({ buffer = buffer }, opts)
+  local refusal = elevate.prepare(fleet, opts)
+  return function(h)
+    if refusal then error(elevate.not_tried(refusal, h.name), 0) end
+    return h[op](h, from, to_of(h), opts)
+  end
+end
+
+local function copy(self, op, from, to, opts)
+  local own, rest = split(opts, executor.options)
+  check_own(own, 3)
+  return fan_out(self, own, op, M.copier(self, op, from, to, rest, own.parallel, 3))
 end
 
 --- Copies to every host; see Host.put. What is read is read from the page cache once per host, and every host goes at
@@ -190,28 +205,21 @@ end
 ---@param to string a name, or a directory with a slash at its end
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
-function Fleet:put(from, to, opts) return (copy(self, "put", from, opts, function() return to end)) end
+function Fleet:put(from, to, opts) return (copy(self, "put", from, to, opts)) end
 
 --- Makes every host's directory like the local one; see Host.sync. With pull = true a local one for each host.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
-function Fleet:sync(from, to, opts)
-  if type(opts) == "table" and opts.pull then
-    return (copy(self, "sync", from, options.merge({ parents = true }, opts), below_host(self, to, "sync")))
-  end
-  return (copy(self, "sync", from, opts, function() return to end))
-end
+function Fleet:sync(from, to, opts) return (copy(self, "sync", from, to, opts)) end
 
 --- Copies from every host: to `to`/HOST/..., or to the path that {host} in `to` makes.
 ---@param from string
 ---@param to string
 ---@param opts? sshlua.TransferOptions and parallel, check
 ---@return sshlua.Results
-function Fleet:get(from, to, opts)
-  return (copy(self, "get", from, options.merge({ parents = true }, opts), below_host(self, to, "get")))
-end
+function Fleet:get(from, to, opts) return (copy(self, "get", from, to, opts)) end
 
 --- Host.template for every host; `vars` may be a function(h) that returns them.
 ---@param from string

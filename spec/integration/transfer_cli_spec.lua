@@ -21,7 +21,7 @@ local function config()
 end
 
 local function sshlua(words, opts)
-  local args = { words[1], "-F", config(), "--batch" }
+  local args = { words[1], "-F", config(), "-o", "BatchMode=yes" }
   for i = 2, #words do args[#args + 1] = words[i] end
   return program.run(args, opts or {})
 end
@@ -114,4 +114,113 @@ describe("on the command line", function()
       assert.equal("", r.out)
     end
   end, 60))
+
+  -- The lines that went out: which hosts it was.
+  local function hosts_of(r)
+    assert.equal(0, r.code, r.err)
+    local names = {}
+    for name in r.out:gmatch "(%w+): [^\n]*\n" do names[#names + 1] = name end
+    return table.concat(names, " ")
+  end
+
+  it("takes its hosts from where run takes them", body(function()
+    local from, to = files.write("src/a", "text"), at "x"
+    local all = { "--parallel", "1" } -- they share a directory
+    local function copy(words, env)
+      for _, word in ipairs(all) do words[#words + 1] = word end
+      return sshlua(words, { env = env })
+    end
+    assert.equal("web2", hosts_of(copy { "put", "-w", "web[1-2]", "--limit", "*2", from, to }))
+    assert.equal("web1", hosts_of(copy { "put", "-w", "web[1-2]", "-x", "web2", from, to }))
+    assert.matches("^web%d$", hosts_of(copy { "sync", "-w", "web[1-2]", "--pick=1", at "src", at "tree" }))
+    local r = copy({ "get", from, at "got/" }, { SLURM_JOB_NODELIST = "web[1-2]" })
+    assert.equal("web1 web2", hosts_of(r))
+    assert.equal("sshlua: 2 hosts of SLURM_JOB_NODELIST\n2 ok\n", r.err)
+    local ini = files.write("inv.ini", "[db]\nweb2 ansible_user=nobody ansible_port=1\n")
+    local named = { "put", "--inventory", ini, "-g", "db", from, to }
+    assert.equal(4, copy(named).code)
+    local web2 = fleet().hosts[2]
+    for _, word in ipairs { "-l", web2.user, "-p", ("%d"):format(web2.port) } do named[#named + 1] = word end
+    assert.equal("web2", hosts_of(copy(named))) -- ssh's letters win over the inventory, as in run
+    local words = { "run", "-q", "--inventory", ini, "-l", web2.user, "-p", ("%d"):format(web2.port), "-g", "db", "true" }
+    assert.equal(0, sshlua(words).code)
+  end, 60))
+
+  it("goes batch by batch, and stops when more fail than may", body(function()
+    local from = files.write("src/a", "text")
+    assert.equal("web1 web2", hosts_of(sshlua { "put", "-w", "web[1-2]", "--batch", "1", from, at "x" }))
+    assert.equal("web2 web1", hosts_of(sshlua { "put", "-w", "web[1-2]", "--batch=1", "--order", "reverse", from, at "x" }))
+    local r = sshlua { "put", "-w", "gone,web1", "--batch", "1,100%", from, at "y" }
+    assert.equal(4, r.code)
+    assert.truthy(r.err:find("\n0 ok, 1 connect (gone), 1 skipped (web1); stopped: 1 failed, 0 may\n", 1, true), r.err)
+    assert.is_nil(servers.read_file(at "y"))
+    r = sshlua { "put", "-w", "gone,web1", "--batch", "1,100%", "--on-fail", "continue", from, at "y" }
+    assert.equal(4, r.code)
+    assert.equal("text", servers.read_file(at "y"))
+    r = sshlua { "put", "-w", "gone,web1", "--parallel=1", "-k", from, at "z" }
+    assert.equal(4, r.code)
+    assert.is_nil(servers.read_file(at "z"))
+  end, 60))
+
+  it("takes options among the words, up to --", body(function()
+    files.write("src/-a", "text")
+    files.write("src/b", "more")
+    local cd = { cwd = at "src" }
+    local args = { "put", "-F", config(), "-w", "web1", "--", "-a", "b", at "to" }
+    assert.equal("web1: 2 files, 8 bytes\n", program.run(args, cd).out)
+    assert.equal("text", servers.read_file(at "to/-a"))
+    args = { "put", "b", "-F", config(), at "c", "-w", "web1", "-o", "BatchMode=yes", "--limit-rate=1M", "-4C" }
+    assert.equal("web1: 1 file, 4 bytes\n", program.run(args, cd).out)
+  end, 60))
+
+  it("says what is wrong with its command line, as run does", body(function()
+    local from = files.write("src/a", "text")
+    for words, message in pairs {
+      ["put -z"] = "put: unknown option -z (see sshlua put --help)",
+      ["sync --flat"] = "sync: unknown option --flat (see sshlua sync --help)",
+      ["get --pull"] = "get: unknown option --pull (see sshlua get --help)",
+      ["put --mode 9"] = '--mode: octal digits expected, got "9"',
+      ["put --dir-mode=rwx"] = '--dir-mode: octal digits expected, got "rwx"',
+      ["put --links hard"] = '--links: skip, copy, follow expected, got "hard"',
+      ["sync --skip size"] = '--skip: time, digest expected, got "size"',
+      ["put --limit-rate many"] = '--limit-rate: bytes expected (500K, 10M), got "many"',
+      ["put --limit many"] = "no host is left of those that were named",
+      ["put --batch"] = '--batch: a count or a share ("10%") expected, got "web1"',
+      ["put --pause 1"] = "--pause goes with --batch",
+      ["put --no-fsync=1"] = "put: option --no-fsync takes no argument",
+      ["get -A"] = "-A: forwarding of the agent is not part of this version",
+      ["put -p 99999"] = '-p: a port expected, got "99999"',
+      ["get -b --json"] = "--json and -b: one of them",
+    } do
+      local args = {}
+      for word in words:gmatch "%S+" do args[#args + 1] = word end
+      if words ~= "put --batch" then args[#args + 1] = "-w" end
+      for _, word in ipairs { "web1", from, at "x" } do args[#args + 1] = word end
+      local r = sshlua(args)
+      assert.equal("sshlua: " .. message .. "\n", r.err)
+      assert.equal("2 ", r.code .. " " .. r.out)
+    end
+  end, 60))
+
+  it("helps with the lines that run helps with", body(function()
+    local function lines_of(text)
+      local set = {}
+      for line in text:gmatch "  (%-[^\n]+)\n" do set[line:match "^%S+"] = line end
+      return set
+    end
+    local of_run = lines_of(program.run({ "run", "--help" }).out)
+    for _, verb in ipairs { "put", "get", "sync" } do
+      local text = program.run({ verb, "--help" }).out
+      assert.equal(text, program.run({ "help", verb }).out)
+      local own = lines_of(text)
+      for _, name in ipairs { "-w", "-x", "-g", "--inventory", "--limit", "--pick", "--parallel,", "--timeout,", "--batch",
+        "--sudo[=USER]", "--ask-sudo", "-b", "-v", "-l", "-p", "-i", "-J", "-F", "-o", "-C", "-4", "-6", "-A" } do
+        assert.is_string(of_run[name], name)
+        assert.equal(of_run[name], own[name])
+      end
+      assert.equal(verb == "sync", own["--delete"] ~= nil)
+      assert.equal(verb == "get", own["--flat"] ~= nil)
+      assert.is_nil(own["--journal"] or own["--cwd"] or own["--exit"])
+    end
+  end))
 end)

@@ -26,6 +26,8 @@ _sshlua() {
   --on-fail) mapfile -t COMPREPLY < <(compgen -W 'stop skip continue' -- "$word") && return ;;
   --order) mapfile -t COMPREPLY < <(compgen -W 'given sorted reverse shuffle' -- "$word") && return ;;
   --exit) mapfile -t COMPREPLY < <(compgen -W 'main all any largest' -- "$word") && return ;;
+  --links) mapfile -t COMPREPLY < <(compgen -W 'skip copy follow' -- "$word") && return ;;
+  --skip) mapfile -t COMPREPLY < <(compgen -W 'time digest' -- "$word") && return ;;
   --only) mapfile -t COMPREPLY < <(compgen -W 'failed ok unreachable' -- "$word") && return ;;
   --unknown) mapfile -t COMPREPLY < <(compgen -W 'stop again done' -- "$word") && return ;;
   esac

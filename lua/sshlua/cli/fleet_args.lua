@@ -1,5 +1,6 @@
 --- The command line of what works on many hosts: which hosts, how many at once, ssh's own letters, what is printed. One
---- table that is parsed by and that the help is made of; a command says which of them it takes. Connects nothing.
+--- table that is parsed by and that the help is made of; a command says which of them it takes, and may have a table of
+--- its own beside it. Connects nothing.
 
 local errors = require("sshlua.errors")
 local options = require("sshlua.cli.fleet_options")
@@ -10,42 +11,70 @@ local misuse = options.misuse
 
 local function shown(text) return errors.excerpt(text, 60) end
 
-local function options_of(groups)
-  local by_name = {}
-  for _, option in ipairs(options.list) do
-    if (" " .. groups .. " help "):find(" " .. option.group .. " ", 1, true) then
-      for _, name in ipairs(option.names) do by_name[name] = option end
+--- Is it of one of the groups, or named itself?
+local function is_wanted(option, wanted)
+  local function has(word) return wanted:find(" " .. word .. " ", 1, true) end
+  if has(option.group) then return true end
+  for _, name in ipairs(option.names) do
+    if has(name) then return true end
+  end
+  return false
+end
+
+--- What a command takes: of its own options first, then of those that all share.
+local function each_option(groups, own, fn)
+  local wanted = " " .. groups .. " help "
+  for _, list in ipairs({ own or {}, options.list }) do
+    for _, option in ipairs(list) do
+      if is_wanted(option, wanted) then fn(option) end
     end
   end
+end
+
+local function options_of(groups, own)
+  local by_name = {}
+  each_option(groups, own, function(option)
+    for _, name in ipairs(option.names) do by_name[name] = option end
+  end)
   return by_name
 end
 
 --- Help lines of these groups.
----@param groups string
+---@param groups string names of groups and of single options, with blanks
+---@param own? sshlua.cli.FleetOption[] options of the command itself
 ---@return string
-function M.help(groups)
+function M.help(groups, own)
   local lines = {}
-  for _, option in ipairs(options.list) do
-    if (" " .. groups .. " help "):find(" " .. option.group .. " ", 1, true) then
-      local left = table.concat(option.names, ", ")
-      if option.arg then left = left .. (option.optional and "[=" .. option.arg .. "]" or " " .. option.arg) end
-      lines[#lines + 1] = ("  %-26s %s\n"):format(left, option.text)
-    end
-  end
+  each_option(groups, own, function(option)
+    local left = table.concat(option.names, ", ")
+    if option.arg then left = left .. (option.optional and "[=" .. option.arg .. "]" or " " .. option.arg) end
+    lines[#lines + 1] = ("  %-26s %s\n"):format(left, option.text)
+  end)
   return table.concat(lines)
 end
 
 --- Parsing ------------------------------------------------------------------------------------------------------------
 
+local function value_of(option, name, text)
+  if option.value ~= nil then return option.value end
+  if not option.kind then return text end
+  local read = type(option.kind) == "function" and option.kind or options.values[option.kind]
+  return read(text, name)
+end
+
 local function store(o, option, name, text)
-  local value = text
-  if option.kind then value = options.values[option.kind](text, name) end
+  local value = value_of(option, name, text)
   if option.take then return option.take(o, value) end
+  local to = o
+  if option.into then
+    o[option.into] = o[option.into] or {}
+    to = o[option.into]
+  end
   if option.list then
-    o[option.field] = o[option.field] or {}
-    table.insert(o[option.field], value)
+    to[option.field] = to[option.field] or {}
+    table.insert(to[option.field], value)
   else
-    o[option.field] = value == nil and true or value
+    to[option.field] = value == nil and true or value
   end
 end
 
@@ -85,22 +114,34 @@ local function take_letters(o, by_name, args, i, command)
   return i + 1
 end
 
---- Options up to the first word that is none, or "--"; what follows is in `rest`.
+---@class sshlua.cli.ParseMore
+---@field own? sshlua.cli.FleetOption[] options of the command itself
+---@field anywhere? boolean options may stand behind words, too
+
+--- Options up to the first word that is none, or "--"; what follows is in `rest`. With `anywhere` options up to "--",
+--- and the words between them are in `rest`, too.
 ---@param args string[]
----@param groups string names of groups, with blanks
+---@param groups string names of groups and of single options, with blanks
 ---@param command string for messages
+---@param more? sshlua.cli.ParseMore
 ---@return table
-function M.parse(args, groups, command)
-  local o, i, by_name = { rest = {} }, 1, options_of(groups)
-  while args[i] and args[i]:find("^%-.") do
-    if args[i] == "--" then
+function M.parse(args, groups, command, more)
+  more = more or {}
+  local o, i, by_name = { rest = {} }, 1, options_of(groups, more.own)
+  local function add(word) o.rest[#o.rest + 1] = word end
+  while args[i] and args[i] ~= "--" do
+    if args[i]:find("^%-.") then
+      local take = args[i]:sub(1, 2) == "--" and take_long or take_letters
+      i = take(o, by_name, args, i, command)
+    elseif more.anywhere then
+      add(args[i])
       i = i + 1
+    else
       break
     end
-    local take = args[i]:sub(1, 2) == "--" and take_long or take_letters
-    i = take(o, by_name, args, i, command)
   end
-  for at = i, #args do o.rest[#o.rest + 1] = args[at] end
+  if args[i] == "--" then i = i + 1 end
+  for at = i, #args do add(args[at]) end
   return o
 end
 

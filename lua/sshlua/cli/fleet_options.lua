@@ -60,6 +60,8 @@ local function one_of(...)
   end
 end
 
+M.one_of = one_of
+
 values.on_fail = one_of("stop", "skip", "continue")
 values.order = one_of("given", "sorted", "reverse", "shuffle")
 values.exit = one_of("main", "all", "any", "largest")
@@ -84,7 +86,10 @@ end
 
 local function add_ssh_option(o, text)
   if not text:find("^%s*%a%w*[%s=]") then misuse("-o: KEYWORD=VALUE expected, got \"%s\"", shown(text)) end
-  if text:lower():find("^%s*batchmode[%s=]+yes") then o.one_interrupt = true end
+  if text:lower():find("^%s*batchmode[%s=]+yes") then
+    o.one_interrupt = true
+    settings.defaults.batch = true -- who is asked here for passwords of sudo and such goes by that
+  end
   add("ssh_options")(o, text)
 end
 
@@ -92,8 +97,10 @@ end
 ---@field names string[]
 ---@field group string which of M.parse's groups
 ---@field field? string where its value goes; with `list` it is appended
+---@field into? string the table in which that field is; default: the one of all options
+---@field value? any what an option without an argument means; default true
 ---@field arg? string name of its argument
----@field kind? string of values
+---@field kind? string|fun(text: string, name: string): any of values, or what reads it
 ---@field optional? boolean --name or --name=VALUE
 ---@field take? fun(o: table, value: string|nil)
 ---@field text string for the help
@@ -135,7 +142,7 @@ M.list = {
   },
   {
     group = "pace", names = { "--idle-timeout" }, field = "idle", arg = "SECONDS", kind = "seconds",
-    text = "without output",
+    text = "without output; of a copy without a byte, there 120 by default",
   },
   {
     group = "pace", names = { "--batch" }, field = "batch", arg = "SIZES", kind = "batch",

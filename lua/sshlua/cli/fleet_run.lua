@@ -1,8 +1,9 @@
 --- A command line that works on many hosts, carried out: who they are, what is printed, which code it ends with. What
---- is done on each host comes from cli/run.lua and cli/ping.lua.
+--- is done on each host comes from cli/run.lua, cli/ping.lua and cli/transfer.lua.
 
 local codes = require("sshlua.cli.fleet_codes")
 local core = require("sshlua.core")
+local elevate = require("sshlua.elevate")
 local executor = require("sshlua.executor")
 local files = require("sshlua.cli.fleet_files")
 local hosts = require("sshlua.hosts")
@@ -64,6 +65,15 @@ function M.fleet(o)
   if o.pick then list = pick(list, o.pick) end
   if #list == 0 then misuse("no host is left of those that were named") end
   return hosts.of(list)
+end
+
+--- As whom: the option sudo of the hosts' verbs. Asks for the password when the command line says so.
+---@param o table of cli/fleet_args.lua
+---@return boolean|string|nil
+function M.sudo(o)
+  if not o.ask_sudo then return o.sudo end
+  elevate.ask_sudo()
+  return o.sudo or true
 end
 
 --- What is printed --------------------------------------------------------------------------------------------------
@@ -128,12 +138,20 @@ local function make_run(o, what, fleet, printer)
   return rolling.new(fleet, opts, hosts.of, prepare)
 end
 
+--- How many hosts are worked on at once, at most.
+local function at_once(run)
+  local most = run.batches and 1 or #run.hosts
+  for _, batch in ipairs(run.batches or {}) do most = math.max(most, #batch) end
+  return math.min(most, run.opts.parallel)
+end
+
 --- The hosts in the order of the results.
 local function hosts_of(run) return run.list and run.batches and run.list or run.hosts end
 
 local function tell(o, what, run, printer, seconds)
   local rs = run:results()
   local code = codes.by(rs, o.exit)
+  if what.code then code = what.code(code, rs) end
   printer.finish(rs, { stopped = run.stopped, exit = code, seconds = seconds })
   if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
   if what.finish then what.finish(run, rs, hosts_of(run)) end
@@ -141,18 +159,27 @@ local function tell(o, what, run, printer, seconds)
   return code
 end
 
+---@class sshlua.cli.FleetWork
+---@field op string
+---@field command? string
+---@field options? table of the executor
+---@field prepare fun(fleet: sshlua.Fleet, printer: table, at_once: integer): fun(h: sshlua.Host): any
+---@field printer? table default: what the options of the group print say
+---@field code? fun(code: integer, rs: sshlua.Results): integer the exit code, of the one that the table says
+---@field finish? function
+
 --- Does it and reports; also what is left when it was interrupted. Returns the exit code.
 ---@param o table of cli/fleet_args.lua
----@param what { op: string, command?: string, options?: table, prepare: fun(fleet): fun(h, sink), finish?: function }
+---@param what sshlua.cli.FleetWork
 ---@param fleet sshlua.Fleet
 ---@param source? table of cli/fleet_stdin.lua
 ---@return integer
 function M.go(o, what, fleet, source)
   if o.verbosity then log.set_level(o.verbosity) end
-  local printer = printer_for(o, fleet)
+  local printer = what.printer or printer_for(o, fleet)
   local run = make_run(o, what, fleet, printer)
   if printer.begin then printer.begin(what, fleet, run.opts.parallel) end
-  local fn = what.prepare(fleet, printer)
+  local fn = what.prepare(fleet, printer, at_once(run))
   local before = core.now()
   local ok, err = pcall(task.scope, function(s)
     if source then s:spawn(source.read, source) end

@@ -1,6 +1,5 @@
 --- `sshlua run -w HOSTS -- COMMAND`: one command on many hosts.
 
-local elevate = require("sshlua.elevate")
 local fleet_args = require("sshlua.cli.fleet_args")
 local fleet_run = require("sshlua.cli.fleet_run")
 local fleet_stdin = require("sshlua.cli.fleet_stdin")
@@ -31,13 +30,8 @@ M.help = HELP:format(fleet_args.help(GROUPS))
 --- What each host runs, with the printer's ears.
 local function prepare_command(o, command, source)
   return function(fleet, printer)
-    local sudo = o.sudo == true or o.sudo or nil
-    if o.ask_sudo then
-      elevate.ask_sudo()
-      sudo = sudo or true
-    end
     local run = hosts.runner(fleet, command, {
-      cwd = o.cwd, sudo = sudo, timeout = o.timeout, idle = o.idle, safe = o.safe, check = false,
+      cwd = o.cwd, sudo = fleet_run.sudo(o), timeout = o.timeout, idle = o.idle, safe = o.safe, check = false,
       max_output = printer.keep,
     })
     return function(h)

@@ -4,13 +4,11 @@ local transfer = require("sshlua.cli.transfer")
 
 local M = { summary = "make a directory of hosts like the local one" }
 
-M.help = [[
+M.help = transfer.help("sync", [[
 usage: sshlua sync -w HOSTS [OPTION...] FROM TO
 
 Copies what differs, by size and time (--skip digest: by content). "build/" means what is in build.
-  --delete          remove from the hosts what FROM has not, except for what is excluded
-  --pull            the other way round: TO/HOST here (or the path that "{host}" in TO makes) like FROM on each host
-]]
+]])
 
 function M.run(args) return transfer.run("sync", M.help, args) end
 

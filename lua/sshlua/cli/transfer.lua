@@ -2,86 +2,89 @@
 --- each of them is called and says about itself is in put.lua, get.lua and sync.lua.
 
 local core = require("sshlua.core")
-local elevate = require("sshlua.elevate")
 local errors = require("sshlua.errors")
-local log = require("sshlua.log")
-local report = require("sshlua.cli.report")
-local targets = require("sshlua.inventory.targets")
-local transfer_args = require("sshlua.cli.transfer_args")
+local fleet_args = require("sshlua.cli.fleet_args")
+local fleet_run = require("sshlua.cli.fleet_run")
+local hosts = require("sshlua.hosts")
+local own = require("sshlua.cli.transfer_options").list
+
+local misuse = require("sshlua.cli.fleet_options").misuse
 
 local M = {}
 
 local INPUT_MAX = 256 * 1024 * 1024
 local SHOWN = 20 -- failures and such of one host
 
---- The end of every command's help.
-M.options_help = [[
-Hosts:
-  -w HOSTS          these: web[01-20],db1, @group, ^file    -x HOSTS  without these
-  -g GROUP          a group's hosts                         --inventory FILE  groups and names from FILE
-  --parallel N      so many hosts at once; default 64       --timeout SECONDS  for each host, connecting included
-  -o -F -J -p -l -i -C -4 -6 -q -v  as ssh(1)               --batch  never ask
-Output:
-  -b                hosts with equal outcomes on one line   --diff   also what arrived and what was deleted
-  --json            one JSON object to a line and host      --no-progress
-Copies:
-  --mode OCTAL --dir-mode OCTAL --times --setuid            --links skip|copy|follow --unsafe-links
-  --resume          go on with a part that is there         --verify  compare SHA-256 before the copy gets its name
-  --skip time|digest  leave what is the same                --exclude PATTERN (again and again)
-  --dry-run         only say what would be done             --check   the same; exit status 5 when something would be
-  --fsync --no-fsync --parents --files N                    --limit BYTES  a second and host: 500K, 10M
-  --idle SECONDS    without a byte; default 120             --stop    at the first failure
-  --no-sparse       write the holes of sparse files out
-  --sudo, --sudo-user NAME, --ask-sudo  as another user on the hosts
-Exit status: 0 all went well, 2 usage, 3 something failed, 4 a host could not be reached or logged in to, 124 timeout,
-5 --check found differences, 130 interrupted.
+--- With the verb's name in front: that group is its own.
+local GROUPS = " copy hosts pace --sudo --ask-sudo -b -v ssh"
+
+local TAIL = [[
+Options may stand behind FROM and TO; "--" ends them. Without -w and -g the hosts are those of the batch job
+(SLURM_JOB_NODELIST, PBS_NODEFILE, BACKENDAI_CLUSTER_HOSTS).
+
+exit status: 0 all went well, 2 usage, 3 something failed, 4 some host unreachable, unauthenticated or untrusted,
+124 some timeout, 130 ^C, 5 --check found differences; of several the first of 2, 130, 4, 124, 3. The first ^C starts
+nothing new, the second cancels. See docs/transfers.md.
 ]]
+
+--- The text of a verb's --help.
+---@param verb "put"|"get"|"sync"
+---@param about string its beginning
+---@return string
+function M.help(verb, about) return ("%s\n%s\n%s"):format(about, fleet_args.help(verb .. GROUPS, own), TAIL) end
+
+local function parse(verb, args)
+  local o = fleet_args.parse(args, verb .. GROUPS, verb, { own = own, anywhere = true })
+  o.transfer = o.transfer or {}
+  local opts = o.transfer
+  opts.timeout, opts.idle = o.timeout, o.idle
+  if o.check then opts.dry_run = true end
+  if o.json or o.quiet then opts.progress = false end
+  if opts.progress == nil then opts.progress = true end
+  o.no_summary = true -- ours is printed with the results
+  return o
+end
 
 --- Sources ----------------------------------------------------------------------------------------------------------
 
 --- Standard input: a stream for one host, read once into memory for several.
-local function from_stdin(hosts)
-  if #hosts == 1 then return io.stdin end
+local function from_stdin(fleet)
+  if #fleet == 1 then return io.stdin end
   local pieces, size = {}, 0
   for bytes in function() return io.stdin:read(65536) end do
     pieces[#pieces + 1], size = bytes, size + #bytes
     if size > INPUT_MAX then
-      transfer_args.usage("standard input for several hosts may have %d MiB: write it to a file", INPUT_MAX / 1048576)
+      misuse("put: standard input for several hosts may have %d MiB: write it to a file", INPUT_MAX / 1048576)
     end
   end
   return { data = table.concat(pieces) }
 end
 
 --- What is copied, and where to.
-local function operands(o, verb, hosts)
-  local n = #o.words
-  if n < 2 then transfer_args.usage("FROM and TO expected") end
-  if verb == "sync" and n > 2 then transfer_args.usage("one FROM and one TO expected") end
-  local to, from = o.words[n], o.words[1]
-  if n > 2 then from = { (table.unpack or unpack)(o.words, 1, n - 1) } end -- luacheck: ignore 143
-  if from == "-" and verb == "put" then from = from_stdin(hosts) end
-  return from, to
+local function operands(o, verb)
+  local n = #o.rest
+  if n < 2 then misuse("%s: FROM and TO expected (see sshlua %s --help)", verb, verb) end
+  if verb == "sync" and n > 2 then misuse("sync: one FROM and one TO expected, got %d words", n) end
+  for _, word in ipairs(o.rest) do
+    if word == "" then misuse("%s: empty file name", verb) end
+  end
+  local from = o.rest[1]
+  if n > 2 then from = { (table.unpack or unpack)(o.rest, 1, n - 1) } end -- luacheck: ignore 143
+  return from, o.rest[n]
 end
 
 --- Doing ------------------------------------------------------------------------------------------------------------
 
-local function fleet_of(o)
-  local t = o.targets
-  if t.inventory and #t.inventory == 1 then t.inventory = t.inventory[1] end
-  local fleet = targets.fleet(t, o.connect)
-  if #fleet == 0 then transfer_args.usage("no host is left") end
-  return fleet
-end
-
-local function copy(o, verb, fleet, from, to)
-  local opts = o.transfer
-  opts.parallel, opts.check = o.fleet.parallel, false
-  if verb ~= "get" or not o.flat then return fleet[verb](fleet, from, to, opts) end
-  if #fleet > 1 then transfer_args.usage("--flat is for one host, and these are %d", #fleet) end
-  return fleet:each(function(h)
-    opts.parallel = nil
-    return h:get(from, to, opts)
-  end, { check = false })
+--- What each host's copy is: fleet_run's `prepare`.
+local function prepare_copy(o, verb, from, to)
+  return function(fleet, _, at_once)
+    local opts = o.transfer
+    opts.sudo = fleet_run.sudo(o)
+    if o.flat then
+      return function(h) return h:get(from, to, opts) end
+    end
+    return hosts.copier(fleet, verb, from, to, opts, at_once, 1)
+  end
 end
 
 --- Printing ---------------------------------------------------------------------------------------------------------
@@ -117,17 +120,19 @@ end
 
 local function outcome(r) return r.stdout ~= "" and r:text() or r:status() end
 
-local function print_plain(o, rs)
+local function print_plain(o, rs, stopped)
   for _, r in ipairs(rs) do
     if not o.quiet then say_list(r, r.left_out, "left out") end
-    if not r.ok then complain(r) end
+    if not r.ok and r:status() ~= "skipped" then complain(r) end
     if (o.diff or o.transfer.dry_run) and r.diff then
       for _, line in ipairs(r.diff) do io.stdout:write(r.host, ": ", clean(line), "\n") end
     end
     if not o.quiet and not o.fold then io.stdout:write(r.host, ": ", outcome(r), "\n") end
   end
   if o.fold and not o.quiet then io.stdout:write(tostring(rs:group()), "\n") end
-  if not o.quiet and #rs > 1 then io.stderr:write(tostring(rs), "\n") end
+  if not o.quiet and #rs > 1 then
+    io.stderr:write(tostring(rs), stopped and ("; stopped: %s"):format(stopped) or "", "\n")
+  end
 end
 
 local function paths(list)
@@ -153,16 +158,28 @@ local function print_json(rs)
   end
 end
 
+--- At the end, in the order of the hosts.
+local function printer_for(o)
+  if o.json and o.fold then misuse("--json and -b: one of them") end
+  return {
+    ended = function() end,
+    finish = function(rs, info)
+      if o.json then print_json(rs) else print_plain(o, rs, info.stopped) end
+    end,
+  }
+end
+
 --- Ends -------------------------------------------------------------------------------------------------------------
 
-local function exit_code(o, rs)
-  local failed, late, changed = false, false, false
-  for _, r in ipairs(rs) do
-    if not r.ok and report.unreachable(r.err) then return 4 end
-    if not r.ok and errors.is(r.err, "timeout") then late = true end
-    failed, changed = failed or not r.ok, changed or r.changed
+--- Differences count when nothing is wrong.
+local function code_of(o)
+  return function(code, rs)
+    if code ~= 0 or not o.check then return code end
+    for _, r in ipairs(rs) do
+      if r.changed then return 5 end
+    end
+    return 0
   end
-  return late and 124 or failed and 3 or o.check and changed and 5 or 0
 end
 
 ---@param verb "put"|"get"|"sync"
@@ -170,21 +187,19 @@ end
 ---@param args string[]
 ---@return integer exit code
 function M.run(verb, help, args)
-  local o = transfer_args.parse(args, verb)
+  local o = parse(verb, args)
   if o.help then
-    io.stdout:write(help, M.options_help)
+    io.stdout:write(help)
     return 0
   end
-  if o.verbosity > 0 then log.set_level(o.verbosity) end
-  local fleet = fleet_of(o)
-  local from, to = operands(o, verb, fleet)
-  if o.ask_sudo then
-    elevate.ask_sudo()
-    o.transfer.sudo = o.transfer.sudo or true
-  end
-  local rs = copy(o, verb, fleet, from, to)
-  if o.json then print_json(rs) else print_plain(o, rs) end
-  return exit_code(o, rs)
+  local from, to = operands(o, verb)
+  local printer = printer_for(o)
+  local fleet = fleet_run.fleet(o)
+  if o.flat and #fleet > 1 then misuse("get: --flat is for one host, and these are %d", #fleet) end
+  if verb == "put" and from == "-" then from = from_stdin(fleet) end
+  return fleet_run.go(o, {
+    op = verb, printer = printer, code = code_of(o), prepare = prepare_copy(o, verb, from, to),
+  }, fleet)
 end
 
 return M
