@@ -107,6 +107,11 @@ function M.check(op, from, to, opts, level)
   check_word(opts, "how", { "sftp", "scp" }, level + 1)
   privilege.check(opts, level + 1)
   opts.exclude = options.list(opts.exclude)
+  for _, pattern in ipairs(opts.exclude) do
+    if type(pattern) ~= "string" then
+      errors.usage(level + 1, "option 'exclude': patterns expected, got %s", type(pattern))
+    end
+  end
   if op == "sync" then
     if opts.skip == nil then opts.skip = "time" end
     if opts.times == nil then opts.times = true end

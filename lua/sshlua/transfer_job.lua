@@ -236,7 +236,7 @@ local function plural(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" 
 function Job:summary()
   local parts = { plural(self.files, "file") .. ", " .. plural(self:moved(), "byte") }
   local function add(n, text) if n > 0 then parts[#parts + 1] = n .. " " .. text end end
-  add(self.links, "links")
+  if self.links > 0 then parts[#parts + 1] = plural(self.links, "link") end
   add(self.same, "same")
   add(#self.deleted, "deleted")
   add(#self.left_out, "left out")

@@ -61,6 +61,7 @@ describe("the program", function()
       end
       for line in r.out:gmatch "[^\n]+" do assert.is_true(#line <= 110, line) end
       assert.equal(r.out, sshlua("help").out)
+      assert.equal(r.out, sshlua("help", "--help").out)
       assert.equal(r.out, sshlua("-h").out)
     end)
 
