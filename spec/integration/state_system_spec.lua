@@ -68,6 +68,18 @@ describe("account", function()
   end))
 end)
 
+describe("account, beside somebody else who changes users,", function()
+  setup(set_up)
+  teardown(tear_down)
+
+  it("waits for its turn", body(function()
+    local h = host()
+    h:run "sleep 3 >/dev/null 2>&1 & printf %s $! >/etc/shadow.lock"
+    assert.is_true(h:account("sshlua-late", "present", { make_home = false }).changed)
+    h:account("sshlua-late", "absent")
+  end))
+end)
+
 describe("a dry run", function()
   setup(set_up)
   teardown(tear_down)

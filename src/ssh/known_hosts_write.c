@@ -150,7 +150,8 @@ static bool is_current(int fd, const char *path) {
 }
 
 static int open_locked(const char *path, unsigned wait_ms, sl_err *err) {
-  long long deadline = now_ms() + wait_ms;
+  long long deadline =
+      now_ms() + wait_ms + (wait_ms > 0); /* the clock may stand just before the next one */
   for (int i = 0; i < REOPEN_MAX; i++) {
     int fd = open_file(path, err);
     if (fd < 0) return -1;

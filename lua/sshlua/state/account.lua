@@ -34,6 +34,23 @@ tell() {
   say "$1.uid" "$lu"; say "$1.group" "$lg"; say "$1.groups" "$lgs"; say "$1.comment" "$lc"
   say "$1.home" "$lh"; say "$1.shell" "$ls"
 }
+# The tools give up at once while somebody else changes users.
+patient() {
+  tries=0
+  while :; do
+    words=$("$@" 2>&1)
+    code=$?
+    case $code,$words in
+      0,*) break ;;
+      *"cannot lock"*) [ $tries -lt 30 ] || break ;;
+      *) break ;;
+    esac
+    tries=$((tries + 1))
+    sleep 1
+  done
+  [ -z "$words" ] || printf '%s\n' "$words" >&2
+  return $code
+}
 may() { [ "$(id -u)" = 0 ] || fail "only root changes users: Permission denied"; }
 full=
 command -v useradd >/dev/null 2>&1 && command -v usermod >/dev/null 2>&1 && full=1
@@ -46,7 +63,7 @@ if [ "$want" = absent ]; then
     if [ -n "$dry" ]; then
       there=
     else
-      if [ -n "$full" ]; then userdel ${remove:+-r} -- "$n" >&2; else deluser ${remove:+--remove-home} "$n" >&2; fi
+      if [ -n "$full" ]; then patient userdel ${remove:+-r} -- "$n"; else deluser ${remove:+--remove-home} "$n" >&2; fi
       # userdel says 12 when there was no home to remove
       case $? in 0 | 12) ;; *) fail "it cannot be removed" ;; esac
       look
@@ -100,7 +117,7 @@ if [ -z "$there" ]; then
     [ -z "$system" ] || set -- "$@" -r
     set -- "$@" -d "${home:-/home/$n}" -c "$comment"
     if [ -n "$make_home" ]; then set -- "$@" -m; else set -- "$@" -M; fi
-    useradd "$@" -- "$n" >&2 || fail "it cannot be made"
+    patient useradd "$@" -- "$n" || fail "it cannot be made"
   else
     if [ -n "$group" ]; then set -- -G "$group"; else set --; fi
     [ -z "$uid" ] || set -- "$@" -u "$uid"
@@ -131,7 +148,7 @@ else
       [ -z "$home" ] || lh=$home
       [ -z "$set_comment" ] || lc=$comment
     elif [ -n "$full" ]; then
-      usermod "$@" -- "$n" >&2 || fail "it cannot be changed"
+      patient usermod "$@" -- "$n" || fail "it cannot be changed"
     else
       for g in $missing; do addgroup "$n" "$g" >&2 || fail "it cannot join $g"; done
     fi
