@@ -8,14 +8,23 @@ local paths = require("sshlua.state.paths")
 
 local M = {}
 
+-- What is there already gets its attributes, when they differ: the end of an if.
+local ENDING = [[
+elif differs; then
+  say changed 1
+  if [ -n "$dry" ]; then may_settle; settled; tell after; finish; fi
+  settle "$p"
+fi
+look "$p"
+[ -z "$ms" ] || [ "$km" = "$ms" ] || fail "its mode is still $km"
+tell after
+finish
+]]
+
 local FILE = paths.LOOK .. paths.OWNERS .. paths.REPLACE .. [[
 p=$1 want=$2 mode=$3 ms=$4 have=$7 len=$8 cap=$9 follow=${10}
 look "$p"
-if [ "$k" = link ] && [ -n "$follow" ]; then
-  to=$(readlink -f "$p" && echo x) || fail "is a link that leads nowhere"
-  to=${to%x}; p=${to%"$nl"}
-  look "$p"
-fi
+follow_link
 show() {
   if [ "$kz" -le "$cap" ]; then
     printf '\n%s before.content ' "$m"
@@ -85,25 +94,12 @@ if [ -n "$new" ]; then
   stage
   [ $(wc -c <"$t") -eq "$len" ] || fail "the content came short"
   swap
-elif differs; then
-  say changed 1
-  if [ -n "$dry" ]; then may_settle; settled; tell after; finish; fi
-  settle "$p"
-fi
-look "$p"
-[ -z "$ms" ] || [ "$km" = "$ms" ] || fail "its mode is still $km"
-tell after
-finish
-]]
+]] .. ENDING
 
 local DIR = paths.LOOK .. paths.OWNERS .. [[
 p=$1 want=$2 mode=$3 ms=$4 recursive=$7 follow=$8
 look "$p"
-if [ "$k" = link ] && [ -n "$follow" ]; then
-  to=$(readlink -f "$p" && echo x) || fail "is a link that leads nowhere"
-  to=${to%x}; p=${to%"$nl"}
-  look "$p"
-fi
+follow_link
 case $k in
 link) fail "is a symbolic link: follow = true goes where it leads" ;;
 file | other) fail "is not a directory" ;;
@@ -148,16 +144,7 @@ if [ "$k" = absent ]; then
   (umask 077; mkdir "$p") || fail "cannot be made"
   look "$p"
   settle "$p"
-elif differs; then
-  say changed 1
-  if [ -n "$dry" ]; then may_settle; settled; tell after; finish; fi
-  settle "$p"
-fi
-look "$p"
-[ -z "$ms" ] || [ "$km" = "$ms" ] || fail "its mode is still $km"
-tell after
-finish
-]]
+]] .. ENDING
 
 local LINK = paths.LOOK .. paths.OWNERS .. paths.REPLACE .. [[
 p=$1 want=$2 target=$3 force=$4

@@ -12,11 +12,7 @@ local SCRIPT = paths.LOOK .. paths.OWNERS .. paths.REPLACE .. [[
 p=$1 want=$2 line=$3 match=$4 after=$5 before=$6 create=$7 mode=$8 ms=$9 cap=${10} follow=${11}
 wu= wi=
 look "$p"
-if [ "$k" = link ] && [ -n "$follow" ]; then
-  to=$(readlink -f "$p" && echo x) || fail "is a link that leads nowhere"
-  to=${to%x}; p=${to%"$nl"}
-  look "$p"
-fi
+follow_link
 case $k in
 link) fail "is a symbolic link: follow = true goes where it leads" ;;
 dir | other) fail "is not a file" ;;

@@ -27,6 +27,13 @@ look() {
   km=${1#?} ko=$3 kg=$4
   km=${km%[+.@]}
 }
+# With $follow, a link is taken for what it leads to.
+follow_link() {
+  [ "$k" = link ] && [ -n "$follow" ] || return 0
+  to=$(readlink -f "$p" && echo x) || fail "is a link that leads nowhere"
+  to=${to%x}; p=${to%"$nl"}
+  look "$p"
+}
 tell() {
   say "$1.type" "$k"
   case $k in
