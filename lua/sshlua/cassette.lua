@@ -120,11 +120,11 @@ local function wait_for_turn(self, line)
 end
 
 --- It was cancelled when it was recorded: whoever did that does it again.
-local function wait_for_cancellation(self, h, finish, label)
+local function wait_for_cancellation(self, h, finish, line)
   local seconds = (type(finish.seconds) == "number" and finish.seconds or 0) + 30
   scope.sleep(seconds)
   fail(self, { host = h.name, reason = "unrecorded",
-    message = ("%s was cancelled when it was recorded, and is not any more"):format(label), hint = HINT })
+    message = ("%s was cancelled when it was recorded, and is not any more"):format(entry.label(line)), hint = HINT })
 end
 
 local function feed_sink(h, args, value)
@@ -148,7 +148,7 @@ local function replay(self, h, verb, args)
   end
   scope.sleep(0) -- as a verb does: others get their turn
   local finish = entry.map(step.finish, self.unlike)
-  if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, entry.label(line)) end
+  if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, line) end
   local r = task.pack(pcall(entry.replay, finish, h, args))
   local result = r[1] and r[2] or errors.is(r[2]) and r[2].result or nil
   feed_sink(h, args, result)
