@@ -104,6 +104,7 @@ end
 local function shown(value)
   if type(value) == "string" then return errors.excerpt(value, 2000) end
   if type(value) == "number" then return value end
+  if is_options(value) and value.data ~= nil then return "<data>" end
   return "<" .. (core.is_secret(value) and "secret" or type(value)) .. ">"
 end
 

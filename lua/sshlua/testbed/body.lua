@@ -58,14 +58,14 @@ local function counts()
 end
 
 local called = {
-  { "live", "task" }, { "ops", "operation under way" }, { "handles", "handle (connection, timer, process)" },
+  { "live", "task%s" }, { "ops", "operation%s under way" }, { "handles", "handle%s (connections, timers, processes)" },
 }
 
 local function above(before)
   local now, parts = counts(), {}
   for _, one in ipairs(called) do
     local n = now[one[1]] - before[one[1]]
-    if n > 0 then parts[#parts + 1] = ("%d %s"):format(n, one[2]) end
+    if n > 0 then parts[#parts + 1] = n .. " " .. one[2]:format(n == 1 and "" or "s") end
   end
   return parts[1] and table.concat(parts, ", ")
 end
@@ -93,8 +93,9 @@ end
 --- A plain value for busted, which compares and prints.
 local function rethrow(err)
   if not errors.is(err) then error(err, 0) end
+  local at = err.at and not err.at:find("/busted/", 1, true) and err.at
   local traceback = err.op ~= "cassette" and rawget(err, "traceback") -- that would be ours, and long
-  error(err:describe() .. (err.at and "\n  at: " .. err.at or "") .. (traceback and "\n" .. traceback or ""), 0)
+  error(err:describe() .. (at and "\n  at: " .. at or "") .. (traceback and "\n" .. traceback or ""), 0)
 end
 
 --- Runs fn(...) as a task with a deadline, and what was deferred; raises what failed, or what was left behind.
