@@ -15,8 +15,12 @@ local function code_of(value)
   return tonumber(value) or 1
 end
 
---- fn(...) in which os.exit only ends it. Returns pcall's results, and before them the exit code or nil.
-local function without_exit(fn, ...)
+--- fn(...) in which os.exit only ends it. Returns its exit code, or nil, and what pcall gave.
+---@param fn fun(...): ...
+---@return integer? code
+---@return boolean ok
+---@return any ...
+function M.without_exit(fn, ...)
   local exit, ended = os.exit, nil
   os.exit = function(code) -- luacheck: ignore 122
     ended = ended or { code = code_of(code) }
@@ -29,7 +33,7 @@ end
 
 --- fn(...); os.exit of something else than success is a failure.
 function M.guarded(fn, ...)
-  local code, ok, err = without_exit(fn, ...)
+  local code, ok, err = M.without_exit(fn, ...)
   if code and code ~= 0 then error(("the script ended with exit code %d"):format(code), 0) end
   if not ok and not code then error(err, 0) end
 end
@@ -67,7 +71,7 @@ function M.run(path, ...)
   local args, out, before, old = task.pack(...), {}, core.now(), rawget(_G, "arg")
   _G.arg = { [0] = path, ... }
   local code, ok, err = captured(out, function()
-    return without_exit(chunk, unpack(args, 1, args.n))
+    return M.without_exit(chunk, unpack(args, 1, args.n))
   end)
   _G.arg = old
   if not ok and not code then error(err, 0) end
