@@ -100,7 +100,7 @@ local function record(self, h, verb, args, go)
       if errors.is(list) then self.failure = self.failure or errors.wrap(list, { host = h.name }) end
       error(list, 0)
     end
-    finish.arrived = list
+    finish.arrived, finish.timing = list, result.timing
   end
   self.steps = self.steps + 1
   scope.shield(self.file.commit, self.file, entry.map(finish, self.alike))
@@ -108,12 +108,21 @@ local function record(self, h, verb, args, go)
   return unpack(r, 2, r.n)
 end
 
---- Other tasks may have to play theirs first, as when it was recorded.
-local function wait_for_turn(self, line)
-  local till = core.now() + self.tape.seconds + 2
+local function unrecorded(self, h, line)
+  fail(self, { host = h.name, reason = "unrecorded", message = self.tape:problem(line), hint = HINT })
+end
+
+--- Other tasks may have to play theirs first, as when it was recorded. Who gives up meanwhile hears what was missing.
+local function wait_for_turn(self, h, line)
+  local pause, till = 0.002, core.now() + self.tape.seconds + 2
   local step, later = self.tape:take(line)
   while not step and later and core.now() < till do
-    scope.sleep(0.002)
+    local ok, err = pcall(scope.sleep, pause)
+    if not ok then
+      pcall(unrecorded, self, h, line)
+      error(err, 0)
+    end
+    pause = math.min(pause * 2, 0.05)
     step, later = self.tape:take(line)
   end
   return step
@@ -139,18 +148,18 @@ local function replay(self, h, verb, args)
   local name = entry.name_of(h)
   if self.stopped[name] then error(self.stopped[name], 0) end
   local line = start_line(self, h, 0, verb, args)
-  local step = wait_for_turn(self, line)
+  local step = wait_for_turn(self, h, line)
   if not step then
-    local err = { host = h.name, reason = "unrecorded", message = self.tape:problem(line), hint = HINT }
-    local _, e = pcall(fail, self, err)
-    self.stopped[name] = e
-    error(e, 0)
+    local _, err = pcall(unrecorded, self, h, line)
+    self.stopped[name] = err
+    error(err, 0)
   end
   scope.sleep(0) -- as a verb does: others get their turn
   local finish = entry.map(step.finish, self.unlike)
   if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, line) end
   local r = task.pack(pcall(entry.replay, finish, h, args))
   local result = r[1] and r[2] or errors.is(r[2]) and r[2].result or nil
+  if type(result) == "table" then result.timing = finish.timing end
   feed_sink(h, args, result)
   if type(args[2]) == "string" and type(result) == "table" then
     files.deliver(finish.arrived or {}, result, args[2])

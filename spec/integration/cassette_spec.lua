@@ -75,7 +75,7 @@ describe("a cassette", function()
       seen[#seen + 1] = {
         r.stdout, r.stderr, r.code, failed.code, failed:status(), ok, err.kind, err.signal, err.message, err.result.signal,
         h:read "cat file", conf.changed, conf.diff, again.changed, rendered[1].diff, all:read_file("app.conf")[2].stdout,
-        h:facts().facts.hostname, tostring(all:run "echo $0"),
+        r.timing.exec == r.duration, h:facts().facts.hostname, tostring(all:run "echo $0"),
       }
     end
     record(play)
@@ -198,7 +198,10 @@ describe("a cassette", function()
     replay(play(3))
     refused(function()
       host():run "echo one"
-      host():run "echo last"
+      local started = ssh.now()
+      local ok, err = pcall(ssh.timeout, 0.2, host().run, host(), "echo last") -- the line is there all the same
+      assert.same({ false, "timeout" }, { ok, err.kind })
+      assert.is_true(ssh.now() - started < 2)
     end)
   end))
 
