@@ -1,9 +1,11 @@
 --- Cassettes: the steps of a run are recorded in a file, in a journal's words, and played without any host. What
 --- is not on the cassette fails; so does what was recorded and is not played. docs/testing.md.
 
+local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local core = require("sshlua.core")
+local dialogue = require("sshlua.cassette_dialogue")
 local entry = require("sshlua.journal_entry")
 local errors = require("sshlua.errors")
 local files = require("sshlua.cassette_files")
@@ -82,7 +84,7 @@ end
 local function refuse(self, name, verb)
   fail(self, { host = name, reason = "unrecordable",
     message = ("%s cannot be recorded on a cassette"):format(verb),
-    hint = "run, read, put, get, sync, template, read_file and the state verbs can" })
+    hint = "commands, transfers, state verbs, and cmd of shells and devices can; the rest needs hosts" })
 end
 
 local function record(self, h, verb, args, go)
@@ -94,7 +96,7 @@ local function record(self, h, verb, args, go)
   local r = task.pack(pcall(go))
   local finish = entry.finish(line, r[1], r[2], core.now() - before)
   local result = r[1] and r[2] or errors.is(r[2]) and r[2].result
-  if type(result) == "table" then
+  if Result.is(result) then
     local ok, list = pcall(files.collect, verb, args, result)
     if not ok then
       if errors.is(list) then self.failure = self.failure or errors.wrap(list, { host = h.name }) end
@@ -136,7 +138,8 @@ local function wait_for_cancellation(self, h, finish, line)
     message = ("%s was cancelled when it was recorded, and is not any more"):format(entry.label(line)), hint = HINT })
 end
 
-local function feed_sink(h, args, value)
+local function feed_sink(h, verb, args, value)
+  if verb ~= "run" and verb ~= "read" then return end
   local sink = command.sink(entry.option(args, "sink") or h.defaults.sink)
   if not sink then return end
   local r = type(value) == "table" and value or { stdout = value }
@@ -159,17 +162,31 @@ local function replay(self, h, verb, args)
   if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, line) end
   local r = task.pack(pcall(entry.replay, finish, h, args))
   local result = r[1] and r[2] or errors.is(r[2]) and r[2].result or nil
-  if type(result) == "table" then result.timing = finish.timing end
-  feed_sink(h, args, result)
-  if type(args[2]) == "string" and type(result) == "table" then
+  if Result.is(result) then result.timing = finish.timing end
+  feed_sink(h, verb, args, result)
+  if type(args[2]) == "string" and Result.is(result) then
     files.deliver(finish.arrived or {}, result, args[2])
   end
   if not r[1] then error(r[2], 0) end
   return unpack(r, 2, r.n)
 end
 
+--- Opening is a step, and so is each verb of the dialogue.
+local function hold_dialogue(self, h, verb, args, go)
+  local name = entry.name_of(h)
+  self.dialogues[name] = (self.dialogues[name] or 0) + 1
+  local number, real = self.dialogues[name], nil
+  self:step(h, verb, args, function()
+    real = go()
+    return true
+  end)
+  return dialogue.of(verb, number, real, function(what, list, fn) return self:step(h, what, list, fn) end,
+    function(what) refuse(self, h.name, what) end)
+end
+
 --- steps.keeper while a cassette is open.
 function Cassette:step(h, verb, args, go, alive)
+  if alive and dialogue.knows(verb) then return hold_dialogue(self, h, verb, args, go) end
   if alive then refuse(self, h.name, verb) end
   if verb == "save" then return go() end -- writes a file of this machine, and asks nobody
   if self.mode == "record" then return record(self, h, verb, args, go) end
@@ -266,7 +283,8 @@ function M.with(path, opts, fn)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
   if steps.keeper then errors.usage(2, "cassette: a journal or another cassette is open") end
   opts = opts or {}
-  self.unplayed, self.alike, self.unlike = opts.unplayed, replacer(opts.replace), replacer(opts.replace, true)
+  self.dialogues, self.unplayed = {}, opts.unplayed
+  self.alike, self.unlike = replacer(opts.replace), replacer(opts.replace, true)
   if self.mode == "record" then open_recording(self) else open_tape(self) end
   lazy.load("sshlua.elevate").forget()
   steps.install()

@@ -210,7 +210,9 @@ local function put_result(t, r)
   t.code, t.signal, t.bytes, t.seconds = r.code, r.signal, r.bytes, r.duration
 end
 
-local error_fields = { "kind", "message", "phase", "name", "code", "hint", "op", "reason", "path", "signal" }
+local error_fields = {
+  "kind", "message", "phase", "name", "code", "hint", "op", "reason", "path", "signal", "line", "index",
+}
 
 local function put_error(t, err)
   if not errors.is(err) then
@@ -220,7 +222,8 @@ local function put_error(t, err)
   t.error = {}
   for _, name in ipairs(error_fields) do
     local value = rawget(err, name)
-    if type(value) == "string" or type(value) == "number" then t.error[name] = value end
+    if type(value) == "number" then t.error[name] = value end
+    if type(value) == "string" and plain(value) then t.error[name] = core.mask(value) end
   end
   if Result.is(err.result) then put_result(t, err.result) end
 end
