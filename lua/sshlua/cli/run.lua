@@ -1,6 +1,7 @@
 --- `sshlua run -w HOSTS -- COMMAND`: one command on many hosts.
 
 local fleet_args = require("sshlua.cli.fleet_args")
+local fleet_record = require("sshlua.cli.fleet_record")
 local fleet_run = require("sshlua.cli.fleet_run")
 local fleet_stdin = require("sshlua.cli.fleet_stdin")
 local hosts = require("sshlua.hosts")
@@ -9,7 +10,7 @@ local misuse = require("sshlua.cli.fleet_options").misuse
 
 local M = { summary = "run a command on many hosts" }
 
-local GROUPS = "hosts pace command print exit ssh journal"
+local GROUPS = "hosts pace command print record exit ssh journal"
 
 local HELP = [[
 usage: sshlua run -w HOSTS [OPTION...] [--] COMMAND [WORD...]
@@ -29,13 +30,16 @@ M.help = HELP:format(fleet_args.help(GROUPS))
 
 --- What each host runs, with the printer's ears.
 local function prepare_command(o, command, source)
+  local recordings = fleet_record.new(o)
   return function(fleet, printer)
     local run = hosts.runner(fleet, command, {
       cwd = o.cwd, sudo = fleet_run.sudo(o), timeout = o.timeout, idle = o.idle, safe = o.safe, check = false,
       max_output = printer.keep,
     })
     return function(h)
-      return run(h, { sink = printer.sink and printer.sink(h), stdin = source and source:reader() })
+      local more = { sink = printer.sink and printer.sink(h), stdin = source and source:reader() }
+      if recordings then return recordings.run(h, command, more, run) end
+      return run(h, more)
     end
   end
 end
