@@ -105,7 +105,7 @@ describe("a paste", function()
 
   it_pastes("at the prompt for many hosts is offered line by line, and each waits for Enter", function(path, home)
     local t = prompt(path, home)
-    pasted(t, "echo fi''rst\necho sec''ond\necho th''ird\n")
+    pasted(t, "echo fi''rst\3\4\necho sec''ond\necho th''ird\n")
     t:expect "echo fi''rst$"
     task.sleep(0.3)
     assert.falsy(t:screen():find "first")

@@ -132,7 +132,7 @@ end
 
 local function prompt_of(self)
   local waiting = self.input.waiting and self.input.waiting() or 0
-  local more = waiting > 0 and (" (%d more pasted)"):format(waiting) or ""
+  local more = waiting > 1 and (" (%d more pasted)"):format(waiting - 1) or ""
   return self.choice:text(PROMPT_MAX) .. more .. "> "
 end
 
