@@ -9,6 +9,11 @@ local terminal = require "spec.support.terminal"
 
 local fleet, start_fleet, stop_fleet = servers.shared { hosts = 4 }
 
+local function is_there(pattern)
+  local found = os.execute(("pgrep -f '%s' >/dev/null"):format(pattern))
+  return found == true or found == 0
+end
+
 local function it_runs(name, fn)
   it(name, run.body(function()
     if not program.path then run.skip "no program sshlua (SSHLUA_BIN says where)" end
@@ -102,17 +107,19 @@ describe("one prompt for many hosts", function()
     program.remove_directory()
   end)
 
-  local function prompt(more, words)
+  local function prompt(words)
     local env = fleets.environment(fleet())
     local home = assert(core.fs_mkdtemp_sync(program.directory() .. "/home.XXXXXX"))
-    local t = terminal.start(("b=$(stty -g); HOME=%s XDG_STATE_HOME= SSHLUA_SSH_CONFIG=%s %s run %s -w 'web[1-3]'; echo status $?; [ $b = $(stty -g) ] && echo as before; %s sleep 60"):format(
-      home, env.SSHLUA_SSH_CONFIG, task.await(core.fs_realpath, program.path), words or "", more or ""))
+    local t = terminal.start((
+      "b=$(stty -g); HOME=%s XDG_STATE_HOME= SSHLUA_SSH_CONFIG=%s %s run %s -w 'web[1-3]'; echo status $?; "
+      .. "[ $b = $(stty -g) ] && echo as before; sleep 60"):format(
+      home, env.SSHLUA_SSH_CONFIG, task.await(core.fs_realpath, program.path), words or ""))
     t:expect "\nweb%[1%-3%]>$"
     return t, home
   end
 
   it_runs("runs lines, remembers them, says what went wrong, and leaves at ^D", function()
-    local t, home = prompt(nil, "-b")
+    local t, home = prompt "-b"
     t:enter "echo hello"
     t:expect "web%[1%-3%] %(3%).-\nhello\n.-3 ok\nweb%[1%-3%]>$"
     t:enter "-web3"
@@ -133,10 +140,12 @@ describe("one prompt for many hosts", function()
 
   it_runs("ends the line that runs at ^C, and clears the one that is typed", function()
     local t = prompt()
-    t:enter "echo started; sleep 50"
+    t:enter "echo started; sleep 5077"
     t:expect "web3: started"
+    assert.truthy(is_there "sleep 507[7]")
     t:key "C-c"
     t:expect "interrupted\nweb%[1%-3%]>$"
+    run.eventually(function() return not is_there "sleep 507[7]" end)
     t:type "half a line"
     t:expect "half a line$"
     t:key "C-c"

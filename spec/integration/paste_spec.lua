@@ -110,7 +110,7 @@ describe("a paste", function()
     task.sleep(0.3)
     assert.falsy(t:screen():find "first")
     t:key "Enter"
-    t:expect "web2: first.-%(1 more pasted%)> echo sec''ond$" 
+    t:expect "web2: first.-%(1 more pasted%)> echo sec''ond$"
     t:key("C-u")
     t:enter "echo ot''her"
     t:expect "other.-> echo th''ird$"

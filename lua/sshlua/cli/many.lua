@@ -18,6 +18,7 @@ local misuse = require("sshlua.cli.fleet_options").misuse
 local M = {}
 
 local PROMPT_MAX = 40
+local END_SECONDS = 3
 
 local HELP = [[
 Each line runs on every chosen host, as a command of its own: what one line sets (cd, variables) is gone with the next.
@@ -32,7 +33,7 @@ Each line runs on every chosen host, as a command of its own: what one line sets
 A line that begins with a blank is a command in any case, and is not kept in the history.
 ]]
 
---- Special lines --------------------------------------------------------------------------------------------------------
+--- Special lines ------------------------------------------------------------------------------------------------------
 
 local printers = { live = false, fold = "fold", lines = "live_fold", diff = "diff" }
 
@@ -50,7 +51,7 @@ local function colon(self, word)
     if self.o.json then misuse(":%s does not go with --json", word) end
     choose_printer(self, word)
   else
-    misuse(":%s is nothing here (? helps; a blank in front makes it a command)", errors.excerpt(word, 40))
+    misuse(":%s is nothing here (? helps; behind a blank it is a command)", errors.excerpt(word, 40))
   end
 end
 
@@ -94,12 +95,34 @@ local specials = {
 
 --- Commands -----------------------------------------------------------------------------------------------------------
 
+--- The signal of the protocol does not reach root's commands (OpenSSH keeps it from them). They are children of the
+--- process that serves our connection, each with a group of its own; so is this one.
+local END_OTHERS = [[ps -A -o pid= -o ppid= | while read -r p q; do
+[ "$q" = "$PPID" ] && [ "$p" != "$$" ] && kill -TERM -- "-$p"; done 2>/dev/null]]
+
+--- What was interrupted ends there, too, as far as we can do it in a moment.
+local function end_commands(self)
+  local list = {}
+  for i, h in ipairs(self.running) do
+    local session = pool.known(h.target)
+    local cut = errors.is(self.choice.last[i].err, "cancelled")
+    if cut and session and session:is_alive() then list[#list + 1] = session end
+  end
+  pcall(task.shield, task.timeout, END_SECONDS, task.each, list, function(session)
+    pcall(session.exec, session, END_OTHERS, { check = false, max_output = 0 })
+  end)
+end
+
 local function run_line(self, line)
   local choice = self.choice
   local fleet = choice:fleet()
+  self.running = fleet
   local ok, code = pcall(fleet_run.go, self.o, {
     op = "run", command = line, options = { keep = true }, prepare = self.prepare(self.o, line, nil, self.recordings),
-    finish = function(_, rs, list) choice:note(rs, list) end,
+    finish = function(_, rs, list)
+      choice:note(rs, list)
+      self.running = list
+    end,
   }, fleet)
   for _, h in ipairs(fleet) do self.sessions[h] = pool.known(h.target) end
   if not ok then error(code, 0) end
@@ -128,7 +151,7 @@ local function do_line(self, line)
   run_line(self, line)
 end
 
---- At the terminal -----------------------------------------------------------------------------------------------------
+--- At the terminal ----------------------------------------------------------------------------------------------------
 
 local function prompt_of(self)
   local waiting = self.input.waiting and self.input.waiting() or 0
@@ -146,10 +169,12 @@ local function turn(self, program)
   end
   if not r[1] then error(r[2], 0) end
   if not r[2] then return false end
+  self.running = nil
   r, cancelled = guard.run(do_line, self, r[2])
   program.untold() -- a ^C that has ended this line is not for the next one
   if cancelled then
     self.code = 130
+    if self.running then end_commands(self) end
     print_to.note("interrupted")
   elseif not r[1] then
     self.code = 2
