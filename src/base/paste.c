@@ -36,7 +36,7 @@ bool sl_paste_feed(sl_paste *p, char byte) {
 }
 
 static bool is_kept(uint32_t cp) {
-  return cp == '\t' || cp == '\n' || (cp >= 0x20 && cp != 0x7f);
+  return cp == '\t' || cp == '\n' || (cp >= 0x20 && !(cp >= 0x7f && cp < 0xa0));
 }
 
 /* In place: no character becomes longer. Returns the new length. */

@@ -111,6 +111,7 @@ static void editor_begin(sl_editor *ed) {
   bool known = tcgetattr(fd, &ed->before) == 0;
   /* What was typed while a line ran was not meant for the next one. */
   if (ed->one_line && !ed->paste.open) tcflush(fd, TCIFLUSH);
+  ed->held_len = ed->held_done = 0;
   el_set(ed->el, EL_UNBUFFERED, 1); /* shows the prompt */
   fflush(stdout);
   const char *on = ed->marks ? SL_PASTE_ON : "", *off = ed->marks ? SL_PASTE_OFF : "";

@@ -54,7 +54,10 @@ static void look_for_paste(sl_editor *ed) {
   char seen[sizeof begin];
   unsigned n = 0;
   do {
-    if (!next_byte(ed, &seen[n])) return hold(ed, seen, n);
+    if (!next_byte(ed, &seen[n])) {
+      ed->first_key = true; /* libedit need not wait once more */
+      return hold(ed, seen, n);
+    }
     n++;
     if (seen[n - 1] != begin[n]) return hold(ed, seen, n);
   } while (n < sizeof begin - 2);
