@@ -83,7 +83,7 @@ describe("a paste", function()
     t:expect "\n1\n2\n>$"
   end)
 
-  it_pastes("as large as that is taken whole, and one that is larger is not taken", function(path, home)
+  it_pastes("as large as that is taken whole, and one that is larger is not taken #long", function(path, home)
     local t = interactive(path, home)
     pasted(t, "big = [[" .. ("0123456789abcde\n"):rep(2000) .. "]]")
     t:expect "%]%]$"

@@ -1,9 +1,9 @@
 /* What is typed and pasted: one key at a time for libedit, and what it has none of, pastes that the
    terminal marks (base/paste). They are looked for before libedit sees a key, whatever it is doing
    with keys just then: no line end and no control character in a paste may act. */
-#ifdef SL_HAVE_EDIT
+#include "host/host.h"
 
-#include "host/editor.h"
+#ifdef SL_HAVE_EDIT
 
 #include <errno.h>
 #include <poll.h>
@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
+
+#include "host/editor.h"
 
 /* What an escape key may keep us waiting for the rest of its sequence. */
 enum { SEQUENCE_MS = 200, PASTED_PER_EVENT = 4096 };
