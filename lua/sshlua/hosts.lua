@@ -12,6 +12,7 @@ local host = require("sshlua.host")
 local hostset = lazy("sshlua.hostset")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
+local steps = lazy("sshlua.steps")
 local transfer = lazy("sshlua.transfer")
 local transfer_text = lazy("sshlua.transfer_text")
 
@@ -234,14 +235,14 @@ function Fleet:template(from, to, vars, opts)
   local refusal = elevate.prepare(self, rest)
   return fan_out(self, own, "template", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    return apply(h)
+    return steps.step(h, "template", { n = 4, from, to, vars, rest }, apply)
   end)
 end
 
 --- Host.save for every host: to the path that {host} in `path` makes. `text` may be a function(h).
 ---@param path string
 ---@param text string|number|fun(h: sshlua.Host): string|number|sshlua.Result
----@param opts? { mode?: string|number, parallel?: integer, check?: boolean }
+---@param opts? { mode?: string|number, dry_run?: boolean, parallel?: integer, check?: boolean }
 ---@return sshlua.Results
 function Fleet:save(path, text, opts)
   local own, rest = split(opts, each_options)
@@ -250,7 +251,10 @@ function Fleet:save(path, text, opts)
   if #self > 1 and not path:find("{host}", 1, true) then
     errors.usage(2, "save: %d hosts cannot have one file: put {host} into its name", #self)
   end
-  return fan_out(self, own, "save", function(h) return write(h, with_name(self, path, h)) end)
+  return fan_out(self, own, "save", function(h)
+    local own_path = with_name(self, path, h)
+    return steps.step(h, "save", { n = 3, own_path, text, rest }, function(view) return write(view, own_path) end)
+  end)
 end
 
 --- What a file holds on every host; it is the Results' stdout.

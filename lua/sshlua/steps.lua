@@ -27,12 +27,13 @@ local function emit(self, verb, state, fields)
   events.emit(event)
 end
 
-local function told(self, verb, args, go)
+--- Runs go() and returns what it returns; who listens hears of it.
+function M.told(self, verb, args, go)
   if not events.wants() then return go() end
   local before = core.now()
   emit(self, verb, "start", { args = args })
   local r = task.pack(pcall(go))
-  emit(self, verb, "end", { ok = r[1], seconds = core.now() - before, result = r[2] })
+  emit(self, verb, "end", { args = args, ok = r[1], seconds = core.now() - before, result = r[2] })
   if not r[1] then error(r[2], 0) end
   return unpack(r, 2, r.n)
 end
@@ -44,15 +45,26 @@ local function inner_view(self)
   return setmetatable(view, getmetatable(self))
 end
 
+--- fn(view) as a step of the host: what a verb does, also when a fleet does it without calling the host's own.
+---@param self sshlua.Host
+---@param verb string
+---@param args table with the number of them in n
+---@param fn fun(view: sshlua.Host): ...
+---@param alive? boolean it goes on when fn has returned
+function M.step(self, verb, args, fn, alive)
+  if rawget(self, "inner") or not (M.keeper or events.wants()) then return fn(self) end
+  local view = inner_view(self)
+  return M.told(self, verb, args, function()
+    local function go() return fn(view) end
+    if M.keeper then return M.keeper(self, verb, args, go, alive == true) end
+    return go()
+  end)
+end
+
 local function wrap(verb, original, alive)
   return function(self, ...)
-    if rawget(self, "inner") or not (M.keeper or events.wants()) then return original(self, ...) end
-    local args, view = task.pack(...), inner_view(self)
-    return told(self, verb, args, function()
-      local function go() return original(view, unpack(args, 1, args.n)) end
-      if M.keeper then return M.keeper(self, verb, args, go, alive) end
-      return go()
-    end)
+    local args = task.pack(...)
+    return M.step(self, verb, args, function(view) return original(view, unpack(args, 1, args.n)) end, alive)
   end
 end
 

@@ -128,6 +128,13 @@ local function open_journal(o)
   })
 end
 
+--- --check and --diff: what the verbs of hosts change, or would change, is told as it happens.
+local function watch_changes(o)
+  if not (o.check or o.diff) then return end
+  if o.check and (o.journal or o.resume) then stop(2, "--check does nothing a journal could hold: no --journal") end
+  o.changes = require("sshlua.cli.changes").watch(o)
+end
+
 --- Runs everything; returns true and the exit code, or false, the error, and the script's frames at it.
 local function run_root(program, o, argv, task)
   local noted, frames
@@ -138,6 +145,7 @@ local function run_root(program, o, argv, task)
   local luv_failure = watch_luv(program, task)
   local ok, result = pcall(task.run, function()
     set_up_events(program, o)
+    watch_changes(o)
     open_journal(o)
     local good, result = xpcall(o.command and run_command or run_lua, note, program, o, argv)
     if not good then error(result, 0) end
@@ -149,7 +157,10 @@ local function run_root(program, o, argv, task)
 end
 
 local function exit_code(program, o, signals, ok, result, frames)
-  if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
+  if ok and not signals.code then
+    local code = math.type(result) == "integer" and result or 0
+    return code == 0 and o.changes and o.changes.finish() or code
+  end
   if not ok then
     local report = require("sshlua.cli.report")
     if not signals.is_silent(result) then say(report.text(program, result, frames)) end
