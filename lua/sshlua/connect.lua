@@ -52,7 +52,7 @@ local function phase(target, name, fn, ...)
   }, fn, ...))
   note_time(target, name, core.now() - before)
   if log.wants(2) then
-    log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
+    log.emit(2, target.name, name, { seconds = core.now() - before, ok = r[1] })
   end
   if not r[1] then error(errors.wrap(r[2], { host = target.name, phase = name }), 0) end
   return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143

@@ -198,8 +198,7 @@ local function ended(session, cmd, before, output, code, signal, message)
     return interrupted(session, cmd, before, output, session:_lost())
   end
   if log.wants(2) then
-    local seconds = ("%.4f"):format(core.now() - before)
-    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = seconds })
+    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = core.now() - before })
   end
   output.code, output.signal = code, signal
   if message ~= "" then output.signal_message = message end
