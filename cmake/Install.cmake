@@ -5,6 +5,11 @@ set(SSHLUA_INSTALL_CMOD lib/lua/5.4 CACHE STRING "Where Lua 5.4 modules written 
 
 if(TARGET sshlua)
   install(TARGETS sshlua RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+  install(FILES tools/completion/sshlua.bash DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+    RENAME sshlua COMPONENT program)
+  install(FILES tools/completion/_sshlua DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions" COMPONENT program)
+  install(FILES tools/completion/sshlua.fish DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d"
+    COMPONENT program)
 endif()
 if(NOT TARGET core)
   return()

@@ -50,14 +50,20 @@ function values.port(text, name)
   return n
 end
 
+--- Of what reads a value: the words that it takes.
+---@type table<function, string[]>
+M.words = {}
+
 local function one_of(...)
   local words = { ... }
-  return function(text, name)
+  local function read(text, name)
     for _, word in ipairs(words) do
       if text == word then return text end
     end
     misuse("%s: %s expected, got \"%s\"", name, table.concat(words, ", "), shown(text))
   end
+  M.words[read] = words
+  return read
 end
 
 M.one_of = one_of
