@@ -98,7 +98,8 @@ function M.lines(program, words)
   local state, out, last = read(program, words), {}, words[#words] or ""
   if last == "=" and state.waiting then last = "" end
   local function add(word, text)
-    if word:sub(1, 1) == ":" or word:sub(1, #last) == last then out[#out + 1] = text and word .. "\t" .. text or word end
+    if word:sub(1, 1) ~= ":" and word:sub(1, #last) ~= last then return end
+    out[#out + 1] = text and word .. "\t" .. text or word
   end
   if state.waiting then
     add_argument(add, state.waiting, state.by[state.waiting])
