@@ -140,7 +140,11 @@ local function handshake(target, carrier, via)
   end
   wanted.via = via
   local s, err = core.session(carrier, wanted)
-  if not s then errors.raise(errors.from(err)) end
+  if not s then
+    local e = errors.from(err)
+    e.message = e.message:gsub("'host_key'", "'host_key_algorithms'") -- the option's name
+    errors.raise(e)
+  end
   local ok, failure = pcall(function()
     local function step(fn) -- a quick server's KEXINIT may be refused while the greeting is still being delivered
       local good, why = pcall(await, fn, s)

@@ -48,7 +48,14 @@ end
 local function load_library(value)
   local name, module = value:match("^([^=]*)=(.*)$")
   if not name then name, module = value:match("^[^-]*"), value end
-  _G[name] = require(module)
+  local ok, result = pcall(require, module)
+  if not ok then
+    if type(result) == "string" and result:find("module '" .. module .. "' not found:", 1, true) then
+      stop(1, "option -l: module '%s' not found (LUA_PATH says where modules are)", module)
+    end
+    error(result, 0)
+  end
+  _G[name] = result
 end
 
 local actions = {
@@ -123,6 +130,11 @@ local function open_journal(o)
   if not (o.journal or o.resume or o.only or o.unknown) then return end
   if o.journal and o.resume then stop(2, "--journal begins a journal, --resume goes on with one: one of them") end
   if not (o.journal or o.resume) then stop(2, "--only and --unknown go with --resume FILE") end
+  local read = require("sshlua.cli.fleet_options").values
+  for _, name in ipairs({ "only", "unknown" }) do
+    local ok, err = pcall(read[name], o[name] or (name == "only" and "ok" or "stop"), "--" .. name)
+    if not ok then stop(2, "%s", err.message) end
+  end
   require("sshlua").journal(o.resume or o.journal, {
     resume = o.resume and true or nil, only = o.only, unknown = o.unknown,
   })
