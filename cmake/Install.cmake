@@ -1,10 +1,21 @@
-# What `cmake --install` lays down, by component: the program, the module for each Lua, the library with its header
-# and .pc file. The rockspec takes program and module only and says where modules go.
+# What `cmake --install` lays down, by component: the program, its manual page and completions (shell), the module for each
+# Lua, the library with its header and .pc file. The rockspec takes program and module only and says where modules go.
 set(SSHLUA_INSTALL_LMOD share/lua/5.4 CACHE STRING "Where Lua 5.4 modules written in Lua go")
 set(SSHLUA_INSTALL_CMOD lib/lua/5.4 CACHE STRING "Where Lua 5.4 modules written in C go")
 
 if(TARGET sshlua)
   install(TARGETS sshlua RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+  add_custom_command(OUTPUT "${CMAKE_BINARY_DIR}/sshlua.1"
+    COMMAND ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0 $<TARGET_FILE:sshlua>
+      "${CMAKE_SOURCE_DIR}/tools/manpage.lua" >"${CMAKE_BINARY_DIR}/sshlua.1"
+    DEPENDS sshlua "${CMAKE_SOURCE_DIR}/tools/manpage.lua" COMMENT "Writing sshlua.1")
+  add_custom_target(manpage ALL DEPENDS "${CMAKE_BINARY_DIR}/sshlua.1")
+  install(FILES "${CMAKE_BINARY_DIR}/sshlua.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT shell)
+  install(FILES tools/completion/sshlua.bash DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+    RENAME sshlua COMPONENT shell)
+  install(FILES tools/completion/_sshlua DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions" COMPONENT shell)
+  install(FILES tools/completion/sshlua.fish DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d"
+    COMPONENT shell)
 endif()
 if(NOT TARGET core)
   return()

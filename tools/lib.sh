@@ -67,6 +67,9 @@ test|cmd:tmux|tmux|tmux|tmux|tmux
 test|cmd:vi,vim|vim-tiny|vim-minimal|-|-
 test|cmd:rsync|rsync|rsync|rsync|rsync
 test|cmd:git|git|git|git|git
+test|cmd:zsh|zsh|zsh|zsh|zsh
+test|cmd:fish|fish|fish|fish|fish
+test|cmd:mandoc|mandoc|mandoc|mandoc|mandoc
 test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-
 test|cmd:busybox|busybox|busybox|-|-

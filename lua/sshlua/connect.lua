@@ -52,7 +52,7 @@ local function phase(target, name, fn, ...)
   }, fn, ...))
   note_time(target, name, core.now() - before)
   if log.wants(2) then
-    log.emit(2, target.name, name, { seconds = ("%.4f"):format(core.now() - before), ok = r[1] })
+    log.emit(2, target.name, name, { seconds = core.now() - before, ok = r[1] })
   end
   if not r[1] then error(errors.wrap(r[2], { host = target.name, phase = name }), 0) end
   return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143
@@ -140,7 +140,11 @@ local function handshake(target, carrier, via)
   end
   wanted.via = via
   local s, err = core.session(carrier, wanted)
-  if not s then errors.raise(errors.from(err)) end
+  if not s then
+    local e = errors.from(err)
+    e.message = e.message:gsub("'host_key'", "'host_key_algorithms'") -- the option's name
+    errors.raise(e)
+  end
   local ok, failure = pcall(function()
     local function step(fn) -- a quick server's KEXINIT may be refused while the greeting is still being delivered
       local good, why = pcall(await, fn, s)

@@ -155,7 +155,7 @@ end
 --- Opening -----------------------------------------------------------------------------------------------------------
 
 local device_options = {
-  profile = "string|table", enable = "boolean|string|secret|function", prepare = "boolean",
+  profile = "string|table", enable = "boolean|string|secret|function", prepare = "boolean", dry_run = "boolean",
 }
 
 --- Ours are taken out, the rest is the shell's to check.
@@ -189,7 +189,7 @@ function M.open(session_of, opts, level)
   level = (level or 1) + 1
   local own, rest = split(opts, level)
   local t = shell.open(session_of, rest, level)
-  local self = setmetatable({ shell = t, host = t.host, profile = rest.profile }, device_mt)
+  local self = setmetatable({ shell = t, host = t.host, profile = rest.profile, dry_run = own.dry_run }, device_mt)
   local ok, err = pcall(start, self, own)
   if ok then return self end
   t:close()

@@ -192,7 +192,7 @@ end
 ---@param opts? sshlua.ConfigureOptions
 ---@return { output: string, diff?: string, seconds?: integer } what it said; what changed; time until it is taken back
 function Device:configure(lines, opts)
-  opts = options.check(opts, configure_options, 2)
+  opts = options.merge({ dry_run = self.dry_run }, options.check(opts, configure_options, 2))
   lines = list_of(lines, 2)
   if opts.verify and not opts.confirm then errors.usage(2, "configure: option verify goes with confirm") end
   if self.pending then errors.usage(2, "configure: changes wait to be confirmed: confirm() or rollback() first") end
@@ -222,6 +222,7 @@ end
 
 --- Keeps the changes that were made with `confirm`.
 function Device:confirm()
+  if self.dry_run and not self.pending then return end
   local plan = need_pending(self, "confirm")
   if plan.keep_key then
     key(self, plan.keep_key)
@@ -233,6 +234,7 @@ end
 
 --- Takes the changes back that were made with `confirm`, now. Where that ends the dialogue (Safe Mode), it does.
 function Device:rollback()
+  if self.dry_run and not self.pending then return end
   local plan = need_pending(self, "rollback")
   if plan.revert_key then
     give_up(self, options.merge(plan, { abort = false, leave = false }))
@@ -246,6 +248,7 @@ end
 
 --- Makes the present configuration the one it starts with. Devices that always do have nothing to do.
 function Device:save()
+  if self.dry_run then return end
   for _, line in ipairs(self.profile.save or {}) do self:do_line(line) end
 end
 

@@ -4,9 +4,11 @@ local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local events = require("sshlua.events")
 local options = require("sshlua.options")
 local quote = require("sshlua.quote")
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
 local task = require("sshlua.task")
 
 local await = task.await
@@ -17,7 +19,7 @@ local GRACE_SECONDS = 1
 local Here = { name = "localhost", vars = {}, defaults = {} }
 local here_mt = { __index = Here, __name = "sshlua.Here", __tostring = function() return "localhost" end }
 
-local here_options = options.merge(command.options)
+local here_options = options.merge(command.options, { dry_run = "boolean" })
 here_options.pty, here_options.sudo, here_options.su, here_options.doas = nil, nil, nil, nil
 
 local function environment(extra)
@@ -138,13 +140,21 @@ local function run(cmd, opts)
   return result_of(cmd, out, { code = code, signal = signal and signal:gsub("^SIG", "") or nil })
 end
 
---- Runs a local command: a string by /bin/sh, a table as an argument vector without a shell.
+--- Runs a local command: a string by /bin/sh, a table as an argument vector without a shell. In a dry run only what is
+--- said to be safe is run.
 ---@param cmd string|(string|number)[]
 ---@param opts? table as host:run, without pty
 ---@return sshlua.Result
 function Here:run(cmd, opts)
   opts = options.merge(self.defaults, options.check(opts, here_options, 2))
   local text = command.check(cmd, opts, 2)
+  if not opts.safe and settings.is_dry(nil, opts) then
+    local r = Result.own({ host = "localhost", cmd = cmd, code = 0, skipped = true, dry_run = true })
+    if events.wants() then
+      events.emit({ what = "step", host = r.host, verb = "run", state = "end", ok = true, seconds = 0, result = r })
+    end
+    return r
+  end
   local result = scope.deadline({
     seconds = opts.timeout, host = "localhost", op = "run",
     message = opts.timeout and ("%s timed out after %g s"):format(command.label(text), opts.timeout) or nil,
@@ -158,7 +168,7 @@ end
 ---@param opts? table as run, without check
 ---@return string
 function Here:read(cmd, opts)
-  opts = options.merge(options.check(opts, here_options, 2), { check = true })
+  opts = options.merge(options.check(opts, here_options, 2), { check = true, safe = true })
   command.check(cmd, opts, 2)
   return self:run(cmd, opts):text()
 end

@@ -144,11 +144,18 @@ function Host:read(cmd, opts)
   return within_time(self, opts, command.label(text), run_on_session, self, cmd, opts):text()
 end
 
+--- What nobody can pretend is refused in a dry run, unless its caller says that it changes nothing.
+local function refuse_dry(self, verb, opts)
+  if type(opts) == "table" and opts.safe == true or not settings.is_dry(self.defaults, {}) then return end
+  errors.usage(3, "%s cannot pretend, and this is a dry run: option safe = true when it changes nothing", verb)
+end
+
 --- Starts a command; its stdin, stdout and stderr are streams.
 ---@param cmd string|(string|number)[]
 ---@param opts? sshlua.SpawnOptions
 ---@return sshlua.Process
 function Host:spawn(cmd, opts)
+  refuse_dry(self, "spawn", opts)
   local d = self.defaults
   local kept = { cwd = d.cwd, env = d.env, sudo = d.sudo, su = d.su, doas = d.doas }
   return self:session():spawn(cmd, options.merge(kept, opts))
@@ -167,6 +174,7 @@ end
 ---@param opts? sshlua.ShellOptions
 ---@return sshlua.Shell
 function Host:shell(opts)
+  refuse_dry(self, "shell", opts)
   refuse_privilege(self, "shell", "talks")
   local kept = { env = self.defaults.env, timeout = self.defaults.timeout, profile = self.target.opts.profile }
   opts = options.merge(kept, opts)
@@ -181,7 +189,9 @@ end
 function Host:device(opts)
   refuse_privilege(self, "device", "talks")
   local own = self.target.opts.profile
-  opts = options.merge({ env = self.defaults.env, timeout = self.defaults.timeout, profile = own }, opts)
+  local kept = { env = self.defaults.env, timeout = self.defaults.timeout, profile = own,
+    dry_run = settings.is_dry(self.defaults, {}) }
+  opts = options.merge(kept, opts)
   local target = self.target
   if opts.profile and opts.profile ~= own then target = connect.with_profile(target, opts.profile, 2) end
   return (lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2))
@@ -258,8 +268,8 @@ function Host:template(from, to, vars, opts) return transfer_text.template(from,
 --- Writes text to a file of this machine, whole or not at all, and makes the directories above it.
 ---@param path string
 ---@param text string|number|sshlua.Result of a Result its stdout
----@param opts? { mode?: string|number }
----@return sshlua.Result
+---@param opts? { mode?: string|number, dry_run?: boolean }
+---@return sshlua.Result changed, diff, before, after
 function Host:save(path, text, opts) return transfer_text.save(path, text, opts, 2)(self) end
 
 --- What a file of the host holds, up to `max` bytes (256 MiB).
@@ -289,10 +299,6 @@ end
 
 M.close_all = pool.close_all
 M.class = Host -- whose verbs sshlua.steps puts itself around
-
---- What a fleet does on a host in place of its verb; sshlua.steps puts itself here, too.
----@type fun(h: sshlua.Host, verb: string, args: table, fn: fun(h: sshlua.Host): any): any
-M.step = function(h, _, _, fn) return fn(h) end
 
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string

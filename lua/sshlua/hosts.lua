@@ -12,6 +12,7 @@ local host = require("sshlua.host")
 local hostset = lazy("sshlua.hostset")
 local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
+local steps = lazy("sshlua.steps")
 local transfer = lazy("sshlua.transfer")
 local transfer_text = lazy("sshlua.transfer_text")
 
@@ -235,14 +236,14 @@ function Fleet:template(from, to, vars, opts)
   return fan_out(self, own, "template", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
     local values = type(vars) == "function" and vars(h) or vars
-    return host.step(h, "template", { n = 4, from, to, values, rest }, function(view) return apply(view, values) end)
+    return steps.step(h, "template", { n = 4, from, to, values, rest }, function(view) return apply(view, values) end)
   end)
 end
 
 --- Host.save for every host: to the path that {host} in `path` makes. `text` may be a function(h).
 ---@param path string
 ---@param text string|number|fun(h: sshlua.Host): string|number|sshlua.Result
----@param opts? { mode?: string|number, parallel?: integer, check?: boolean }
+---@param opts? { mode?: string|number, dry_run?: boolean, parallel?: integer, check?: boolean }
 ---@return sshlua.Results
 function Fleet:save(path, text, opts)
   local own, rest = split(opts, each_options)
@@ -253,7 +254,7 @@ function Fleet:save(path, text, opts)
   end
   return fan_out(self, own, "save", function(h)
     local to = with_name(self, path, h)
-    return host.step(h, "save", { n = 3, to or path, text, rest }, function(view) return write(view, to) end)
+    return steps.step(h, "save", { n = 3, to or path, text, rest }, function(view) return write(view, to) end)
   end)
 end
 
@@ -268,7 +269,7 @@ function Fleet:read_file(path, opts)
   local refusal = elevate.prepare(self, rest)
   return fan_out(self, own, "read_file", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    local text = host.step(h, "read_file", { n = 2, path, rest }, read)
+    local text = steps.step(h, "read_file", { n = 2, path, rest }, read)
     return Result.new({ host = h.name, port = h.port, code = 0, stdout = text })
   end)
 end

@@ -87,7 +87,7 @@ end
 local function run_command(target, invocation, name, blob)
   local argv, why = known_hosts_command.argv(target, invocation, name, blob)
   if not argv then command_failed(target, why) end
-  local ok, result = pcall(here.run, here, argv, { timeout = COMMAND_SECONDS, check = false })
+  local ok, result = pcall(here.run, here, argv, { timeout = COMMAND_SECONDS, check = false, safe = true })
   if not ok then
     if errors.is(result, "cancelled") then error(result, 0) end
     command_failed(target, errors.is(result) and result.message or tostring(result))

@@ -20,6 +20,11 @@ local start = core.now()
 local sinks = {}
 local file
 
+local function value_text(value)
+  if type(value) == "number" and value % 1 ~= 0 then return ("%.4f"):format(value) end
+  return clean(tostring(value))
+end
+
 local function to_text(event)
   local parts = { ("%8.3f"):format(event.at), event.host or "-", event.what }
   local names = {}
@@ -27,7 +32,7 @@ local function to_text(event)
     if name ~= "at" and name ~= "host" and name ~= "what" and name ~= "level" then names[#names + 1] = name end
   end
   table.sort(names)
-  for _, name in ipairs(names) do parts[#parts + 1] = name .. "=" .. clean(tostring(event[name])) end
+  for _, name in ipairs(names) do parts[#parts + 1] = name .. "=" .. value_text(event[name]) end
   return table.concat(parts, " ")
 end
 

@@ -21,6 +21,12 @@ local await = task.await
 local OUTPUT_MAX = 8 * 1024 * 1024
 local CLOSE_SECONDS = 2
 
+--- RFC 4254's, without SIG.
+local SIGNALS = {}
+for name in ("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2"):gmatch("%u+%d?") do
+  SIGNALS[name] = true
+end
+
 local function ignore() end
 
 --- Starting ---------------------------------------------------------------------------------------------------------
@@ -200,8 +206,7 @@ local function ended(session, cmd, before, output, code, signal, message)
     return interrupted(session, cmd, before, output, session:_lost())
   end
   if log.wants(2) then
-    local seconds = ("%.4f"):format(core.now() - before)
-    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = seconds })
+    log.emit(2, session.name, "exec", { code = code or "none", signal = signal, seconds = core.now() - before })
   end
   output.code, output.signal = code, signal
   if message ~= "" then output.signal_message = message end
@@ -370,7 +375,11 @@ end
 ---@param name string with or without SIG
 function Process:signal(name)
   if type(name) ~= "string" then errors.usage(2, "signal name expected, got %s", type(name)) end
-  await(self.ch.signal, self.ch, (name:gsub("^SIG", "")))
+  name = name:gsub("^SIG", "")
+  if not SIGNALS[name] and not name:find("^[%w.-]+@[%w.-]+$") then
+    errors.usage(2, "not a signal that SSH knows: %s", errors.excerpt(name, 40))
+  end
+  await(self.ch.signal, self.ch, name)
 end
 
 --- Tells a pty its new size.

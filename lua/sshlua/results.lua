@@ -227,24 +227,27 @@ end
 
 local added = { host = true, ok = true, error = true }
 
+--- The names that are read from the output: what each row has anyway need not be named, and may be.
 local function check_names(what, ...)
-  local seen = {}
+  local seen, names = {}, {}
   for i = 1, select("#", ...) do
     local name = select(i, ...)
     if type(name) ~= "string" then errors.usage(3, "%s: field %d: string expected, got %s", what, i, type(name)) end
-    if added[name] or seen[name] then errors.usage(3, '%s: field "%s" is there already', what, name) end
+    if seen[name] then errors.usage(3, '%s: field "%s" is there already', what, name) end
     seen[name] = true
+    if not added[name] then names[#names + 1] = name end
   end
+  return names
 end
 
 local whole = { "status", "code", "signal", "duration", "stdout", "stderr" }
 
-local function rows(self, ...)
+local function rows(self, fields, all)
   local list, names = {}, self:names()
   for i, r in ipairs(self) do
     local row
-    if select("#", ...) > 0 then
-      row = r:fields(...)
+    if fields[1] or not all then
+      row = r:fields((table.unpack or unpack)(fields)) -- luacheck: ignore 143
     else
       row = { status = r:status(), code = r.code, signal = r.signal, duration = r.duration, stdout = r.stdout,
         stderr = r.stderr }
@@ -260,16 +263,14 @@ end
 ---@param ... string
 ---@return table[]
 function Results:rows(...)
-  check_names("rows", ...)
-  return rows(self, ...)
+  return rows(self, check_names("rows", ...), select("#", ...) == 0)
 end
 
 --- rows(...) as a JSON array.
 ---@param ... string
 ---@return string
 function Results:json(...)
-  check_names("json", ...)
-  return json.encode(json.array(rows(self, ...)))
+  return json.encode(json.array(rows(self, check_names("json", ...), select("#", ...) == 0)))
 end
 
 local function csv_cell(v)
@@ -282,9 +283,9 @@ end
 ---@param ... string
 ---@return string
 function Results:csv(...)
-  check_names("csv", ...)
+  local names = check_names("csv", ...)
   local columns = { "host", "ok", "error" }
-  for _, name in ipairs(select("#", ...) > 0 and { ... } or whole) do columns[#columns + 1] = name end
+  for _, name in ipairs(select("#", ...) > 0 and names or whole) do columns[#columns + 1] = name end
   local out = {}
   local function add(row)
     local cells = {}
@@ -294,7 +295,7 @@ function Results:csv(...)
   local head = {}
   for _, column in ipairs(columns) do head[column] = column end
   add(head)
-  for _, row in ipairs(rows(self, ...)) do add(row) end
+  for _, row in ipairs(rows(self, names, select("#", ...) == 0)) do add(row) end
   return table.concat(out)
 end
 
@@ -309,9 +310,12 @@ end
 ---@param ... string
 ---@return string
 function Results:table(...)
-  check_names("table", ...)
-  local columns, list = { "host", ... }, rows(self, ...)
-  if #columns == 1 then
+  local none, columns = select("#", ...) == 0, { "host" }
+  local list = rows(self, check_names("table", ...), none)
+  for _, name in ipairs({ ... }) do
+    if name ~= "host" then columns[#columns + 1] = name end
+  end
+  if none then
     columns = { "host", "status", "stdout" }
     for _, row in ipairs(list) do row.stdout = row.stdout:match("^[^\n]*") end
   end

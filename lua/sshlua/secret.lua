@@ -49,7 +49,7 @@ end
 
 --- The first line of a command's output. The command's output passes through Lua strings: there is no other way.
 local function from_command(name, command, seconds, what)
-  local r = here:run(command, { check = false, timeout = seconds, max_output = 65536 + 2 })
+  local r = here:run(command, { check = false, safe = true, timeout = seconds, max_output = 65536 + 2 })
   if not r.ok then
     local words = r.stderr:gsub("%s+$", ""):match("[^\r\n]*$")
     errors.raise({
@@ -103,7 +103,7 @@ function M.confirm(prompt, seconds)
   end
   if not allowed then return false end
   local r = here:run({ askpass_program(), prompt }, {
-    check = false, timeout = seconds, max_output = 1024, env = { SSH_ASKPASS_PROMPT = "confirm" },
+    check = false, safe = true, timeout = seconds, max_output = 1024, env = { SSH_ASKPASS_PROMPT = "confirm" },
   })
   local answer = r.stdout:lower():match("^[^\r\n]*")
   return r.ok and (answer == "" or answer == "yes")

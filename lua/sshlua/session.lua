@@ -217,10 +217,11 @@ end
 ---@field sudo? boolean|string|sshlua.Privilege
 ---@field su? boolean|string|sshlua.Privilege
 ---@field doas? boolean|string|sshlua.Privilege
+---@field safe? boolean of a Host in a dry run: it changes nothing, and is started
 ---@field record? boolean|string|{ to?: boolean|string, input?: boolean } with a pty: a recording, see docs/recording.md
 local spawn_options = {
   record = "boolean|string|table", cwd = "string", env = "table", pty = "boolean|table", merge = "boolean",
-  sudo = privilege.type, su = privilege.type, doas = privilege.type,
+  safe = "boolean", sudo = privilege.type, su = privilege.type, doas = privilege.type,
 }
 
 --- Starts a command; its stdin, stdout and stderr are streams.

@@ -47,12 +47,13 @@ function shell_mt:__tostring() return "sshlua.Shell: " .. self.host end
 ---@field max_buffer? integer bytes that are kept while nothing matches, default 8 MiB
 ---@field wrap? boolean false: lines that fill the terminal exactly are not joined with the next
 ---@field profile? string|sshlua.Profile|false a kind of device: its prompt, pager, questions and line end
+---@field safe? boolean of a Host in a dry run: nothing is changed in it, and it is opened
 ---@field record? boolean|string|table file, directory/, true, or { to =, input = }: see docs/recording.md
 local shell_options = {
   prompt = "string|function|table|userdata|false", pager = "boolean|string|table", timeout = "seconds",
   command = "string", pty = "boolean|table", env = "table", newline = "string", settle = "seconds",
   look_back = "count", max_buffer = "count", wrap = "boolean", record = "boolean|string|table",
-  profile = "string|table|false",
+  profile = "string|table|false", safe = "boolean",
 }
 
 --- Opening ------------------------------------------------------------------------------------------------------------

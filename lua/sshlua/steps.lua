@@ -27,12 +27,13 @@ local function emit(self, verb, state, fields)
   events.emit(event)
 end
 
-local function told(self, verb, args, go)
+--- Runs go() and returns what it returns; who listens hears of it.
+function M.told(self, verb, args, go)
   if not events.wants() then return go() end
   local before = core.now()
   emit(self, verb, "start", { args = args })
   local r = task.pack(pcall(go))
-  emit(self, verb, "end", { ok = r[1], seconds = core.now() - before, result = r[2] })
+  emit(self, verb, "end", { args = args, ok = r[1], seconds = core.now() - before, result = r[2] })
   if not r[1] then error(r[2], 0) end
   return unpack(r, 2, r.n)
 end
@@ -46,11 +47,18 @@ end
 
 local function is_step(self) return not rawget(self, "inner") and (M.keeper or events.wants()) end
 
-local function step(self, verb, args, fn, alive)
+--- fn(view) as a step of the host: what a verb does, also when a fleet does it without calling the host's own.
+---@param self sshlua.Host
+---@param verb string
+---@param args table with the number of them in n
+---@param fn fun(view: sshlua.Host): ...
+---@param alive? boolean it goes on when fn has returned
+function M.step(self, verb, args, fn, alive)
+  if not is_step(self) then return fn(self) end
   local view = inner_view(self)
-  return told(self, verb, args, function()
+  return M.told(self, verb, args, function()
     local function go() return fn(view) end
-    if M.keeper then return M.keeper(self, verb, args, go, alive) end
+    if M.keeper then return M.keeper(self, verb, args, go, alive == true) end
     return go()
   end)
 end
@@ -59,7 +67,7 @@ local function wrap(verb, original, alive)
   return function(self, ...)
     if type(self) ~= "table" or not is_step(self) then return original(self, ...) end
     local args = task.pack(...)
-    return step(self, verb, args, function(view) return original(view, unpack(args, 1, args.n)) end, alive)
+    return M.step(self, verb, args, function(view) return original(view, unpack(args, 1, args.n)) end, alive)
   end
 end
 
@@ -69,10 +77,6 @@ local installed = false
 function M.install()
   if installed then return end
   installed = true
-  host.step = function(h, verb, args, fn)
-    if not is_step(h) then return fn(h) end
-    return step(h, verb, args, fn, false)
-  end
   for alive, list in pairs({ [false] = ended, [true] = living }) do
     for _, verb in ipairs(list) do
       local original = host.class[verb]

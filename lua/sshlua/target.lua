@@ -101,6 +101,15 @@ for name, kinds in pairs(hostkeys.options) do M.options[name] = kinds end
 
 local function check_values(opts, level)
   hostkeys.check_options(opts, level + 1)
+  if opts.user == "" then errors.usage(level + 1, "option 'user': a name expected, got \"\"") end
+  for _, name in ipairs({ "kex", "ciphers", "macs", "host_key_algorithms" }) do
+    if opts[name] and not options.list(opts[name])[1] then
+      errors.usage(level + 1, "option '%s': names of algorithms expected, got none", name)
+    end
+  end
+  if type(opts.agent) == "string" and opts.agent:sub(1, 1) == "/" and not core.fs_stat_sync(opts.agent) then
+    errors.usage(level + 1, "option 'agent': there is no %s", errors.excerpt(opts.agent))
+  end
   if opts.family and opts.family ~= 4 and opts.family ~= 6 then
     errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
   end
@@ -130,6 +139,8 @@ function M.parse(text, level)
     host, port = rest:match("^([^:]*):(%d+)$")
     host = host or rest
   end
+  local wrong = not port and (rest:match("^[^:%[]+:([^:]*)$") or rest:match("^%[[^%]]*%]:?(.*)$"))
+  if wrong then errors.usage(level + 1, "not a port: %q in %q", errors.excerpt(wrong, 20), errors.excerpt(text, 80)) end
   if host == "" or host:find("[%s%c]") or host:sub(1, 1) == "-" then
     errors.usage(level + 1, "not a host name: %q", errors.excerpt(text, 80))
   end

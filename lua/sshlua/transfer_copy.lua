@@ -6,6 +6,8 @@ local host = require("sshlua.host")
 local names = require("sshlua.transfer_names")
 local options = require("sshlua.options")
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
+local steps = require("sshlua.lazy")("sshlua.steps")
 local transfer = require("sshlua.transfer")
 
 local M = {}
@@ -112,13 +114,18 @@ function M.copy(from, to, opts, level)
   end
   local target = names.target(ends[1].path, ends[2].path)
   opts = transfer.check("put", ends[1].path, target, opts, level)
+  opts.dry_run = settings.is_dry(ends[2].host.defaults, opts)
   local message = ("copy timed out after %g s"):format(opts.timeout or 0)
-  return scope.deadline({ seconds = opts.timeout, host = ends[2].host.name, op = "copy", message = message }, function()
+  local function go()
     return transfer.with_job(ends[2].host, "copy", opts, function(job)
       local parent = opts.parents and target:match("^(.*[^/])/+[^/]*$")
       if parent and not opts.dry_run then job.sftp:mkdir(parent, { parents = true }) end
       copy_any(job, ends[1].host, ends[1].path, target)
     end)
+  end
+  local bound = { seconds = opts.timeout, host = ends[2].host.name, op = "copy", message = message }
+  return steps.told(ends[2].host, "copy", { n = 2, ends[1].host.name .. ":" .. ends[1].path, target }, function()
+    return scope.deadline(bound, go)
   end)
 end
 

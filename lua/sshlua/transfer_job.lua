@@ -260,7 +260,7 @@ function Job:result(err)
     changed = self.changes > 0, skipped = false, stdout = self:summary() .. "\n",
     files = self.files, same = self.same, directories = self.directories, links = self.links,
     arrived = self.arrived, deleted = self.deleted, left_out = self.left_out, failed = self.failed,
-    diff = diff_of(self), digest = self.digest,
+    diff = diff_of(self), digest = self.digest, dry_run = self.opts.dry_run == true,
   }
   if not err and first then
     local n = #self.failed

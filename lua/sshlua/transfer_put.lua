@@ -187,12 +187,22 @@ local function is_same(job, file, to, st)
   return digest.of_remote(job, to, nil, st.size) == digest.of_local(job, file)
 end
 
+--- A dry run fails where the run would find no directory, unless a verb before it would have made that.
+function M.pretend(job, to, what)
+  local parent = to:match("^(.*[^/])/+[^/]*$")
+  if parent and not job.is_tree and not job.opts.parents
+    and not require("sshlua.state.pretended").has_parent(job.host, to) then
+    job.sftp:stat(parent)
+  end
+  job:arrive(to, what)
+end
+
 local function from_file(job, file, st, source, to)
   if is_same(job, file, to, st) then
     job.same = job.same + 1
     return
   end
-  if job.opts.dry_run then return job:arrive(to, "files") end
+  if job.opts.dry_run then return M.pretend(job, to, "files") end
   local temp, how, from = place(job, file, to, st.size)
   local entry = job:begin(source.shown, st.size, 0)
   job.resumed = from > 0 and from or nil
@@ -230,7 +240,7 @@ end
 
 --- From a function that returns the next bytes, nil at the end. mtime: kept when times are.
 function M.data(job, pieces, to, mode, mtime)
-  if job.opts.dry_run then return job:arrive(to, "files") end
+  if job.opts.dry_run then return M.pretend(job, to, "files") end
   local temp, hasher = names.temporary(to), job.opts.verify and core.hasher("sha256")
   local entry = job:begin(to, nil)
   local ok, err = pcall(replace, job, to, temp, "wx", function(remote)

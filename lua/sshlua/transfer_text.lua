@@ -10,6 +10,7 @@ local options = require("sshlua.options")
 local privilege = require("sshlua.privilege")
 local Result = require("sshlua.result").Result
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
 local sftp = require("sshlua.sftp")
 local task = require("sshlua.task.core")
 local template = require("sshlua.template")
@@ -142,7 +143,7 @@ end
 
 --- Save -------------------------------------------------------------------------------------------------------------
 
-local save_options = { mode = "string|number" }
+local save_options = { mode = "string|number", dry_run = "boolean" }
 
 local function text_of(value)
   if type(value) == "string" then return value end
@@ -175,21 +176,22 @@ local function write_local(path, text, mode)
   error(err, 0)
 end
 
-local function save(host, path, text, mode)
+local function save(host, path, text, mode, dry_run)
   local before = core.now()
-  local ok, old = pcall(read_local, path, #text)
+  local ok, old = pcall(read_local, path, math.max(#text, SHOWN_MAX))
   local changed = not ok or old ~= text or (mode ~= nil and core.fs_stat_sync(path).mode ~= mode)
-  if changed then
+  if changed and not dry_run then
     local good, err = pcall(write_local, path, text, mode)
     if not good then error(errors.wrap(err, { host = host.name, op = "save", path = path }), 0) end
   end
-  return Result.new({ host = host.name, port = host.port, code = 0, bytes = #text, changed = changed,
-    duration = core.now() - before, stdout = ("%s: %d bytes\n"):format(path, #text) })
+  local r = Result.new({ host = host.name, port = host.port, code = 0, bytes = #text, changed = changed,
+    dry_run = dry_run, duration = core.now() - before, stdout = ("%s: %d bytes\n"):format(path, #text) })
+  return finish(r, ok and old or nil, text, path)
 end
 
 ---@param path string local
 ---@param what string|number|sshlua.Result|fun(h: sshlua.Host): string|number|sshlua.Result
----@param opts? { mode?: string|number }
+---@param opts? { mode?: string|number, dry_run?: boolean }
 ---@param level integer
 ---@return fun(host: sshlua.Host, path: string): sshlua.Result
 function M.save(path, what, opts, level)
@@ -208,7 +210,7 @@ function M.save(path, what, opts, level)
       errors.raise({ kind = "usage", host = host.name, op = "save",
         message = "save: the function gave no text but a " .. type(value) })
     end
-    return save(host, own_path or path, text, mode)
+    return save(host, own_path or path, text, mode, settings.is_dry(host.defaults, opts))
   end
 end
 

@@ -46,7 +46,7 @@ function Tree:dir_mode(st)
 end
 
 function Tree:settle(node)
-  if not node.target or not node.st then return end
+  if not node.target or not node.st or self.job.opts.dry_run then return end
   local mode = (node.made or self.compare or self.job.opts.dir_mode) and self:dir_mode(node.st) or nil
   local mtime = self.job.opts.times and node.st.mtime or nil
   if mode == nil and mtime == nil then return end
@@ -78,7 +78,7 @@ function Tree:descend(node, name, st)
   local ok = job:try(node.source:show(name), function()
     source = self.from.enter(node.source, name, self.follow)
     if job.opts.dry_run and (not node.target or not self.to.look(node.target, name)) then
-      job:arrive(rel .. "/", "directories")
+      job:arrive(names.join(self.top, rel) .. "/", "directories")
       return
     end
     if not job.opts.dry_run then made = self.to.make(node.target, name) end
@@ -114,7 +114,7 @@ function Tree:copy_link(node, name)
     end
     local temp = job.opts.resume and not self.to.is_local and names.part(name) or names.temporary(name)
     if not job.opts.dry_run then self.to.link(node.target, name, target, temp) end
-    job:arrive((node.target or node.source):show(name), "links")
+    job:arrive(names.join(self.top, rel_of(node, name)), "links")
   end)
 end
 
@@ -259,7 +259,10 @@ local function remote_top(job, path)
   local sftp = job.sftp
   local st = sftp:exists(path)
   if st and st.type == "directory" then return remote.hold(sftp, path, job), false end
-  if job.opts.dry_run then return nil, false end
+  if job.opts.dry_run then
+    put.pretend(job, path, "directories")
+    return nil, false
+  end
   sftp:mkdir(path, { mode = 448 })
   job:arrive(path .. "/", "directories")
   return remote.hold(sftp, path, job), true
@@ -273,7 +276,8 @@ local function upload(job, from, to, compare)
     error(target, 0)
   end
   local st = here.look(source, ".")
-  local self = setmetatable({ job = job, from = here, to = remote, compare = compare, made = made }, Tree)
+  local self = setmetatable({ job = job, from = here, to = remote, compare = compare, made = made,
+    top = to }, Tree)
   self.copy = function(node, name)
     local path = node.target and node.target:show(name) or names.join(to, rel_of(node, name))
     put.file(job, here.source(node.source, name, self.follow), path)
@@ -291,7 +295,12 @@ local function local_top(job, path)
   local ok, dir = pcall(here.open, path)
   if ok then return dir, false end
   if dir.name ~= "ENOENT" then error(dir, 0) end
-  if job.opts.dry_run then return nil, false end
+  if job.opts.dry_run then
+    local parent = path:match("^(.*[^/])/+[^/]*$")
+    if parent and not job.opts.parents then here.open(parent):leave() end
+    job:arrive(path .. "/", "directories")
+    return nil, false
+  end
   if job.opts.parents then here.make_parents(path) else here.call(path, core.fs_mkdir, path, 448) end
   job:arrive(path .. "/", "directories")
   return here.open(path), true
@@ -302,7 +311,7 @@ local function download(job, from, to, compare)
   local st = job.sftp:stat(from)
   local target, made = local_top(job, to)
   local self = setmetatable({ job = job, from = remote, to = here, compare = compare, made = made,
-    guarded = true }, Tree)
+    guarded = true, top = to }, Tree)
   self.copy = function(node, name, entry)
     if not node.target then return job:arrive(names.join(to, rel_of(node, name)), "files") end
     get.file(job, node.source:show(name), node.target, name, entry)
@@ -321,7 +330,7 @@ function M.copy(job, sftp, from, to, copy_file)
   local st = sftp:stat(from)
   local target, made = remote_top(job, to)
   local self = setmetatable({ job = job, from = remote, to = remote, compare = job.opts.skip and true or false,
-    made = made, guarded = true }, Tree)
+    made = made, guarded = true, top = to }, Tree)
   self.copy = function(node, name, entry)
     local path = node.target and node.target:show(name) or names.join(to, rel_of(node, name))
     copy_file(node.source:show(name), path, entry)

@@ -131,6 +131,22 @@ describe("sshlua run", function()
     assert.equal(4, call({ "run", "-q", "-w", "web1,gone.invalid", "--timeout", "5", "false" }).code)
   end)
 
+  it_runs("has nothing to do when no host of a journal is meant, and takes the first of several settings", function(call)
+    local journal = program.directory() .. "/done.journal"
+    assert.equal(0, call({ "run", "-q", "--journal", journal, "-w", "web1", "true" }).code)
+    local r = call { "run", "--resume", journal, "--only", "failed" }
+    assert.same({ 0, "", "sshlua: nothing to do: the journal has no host that was failed\n" }, { r.code, r.out, r.err })
+    assert.equal(2, call({ "run", "-w", "web1", "-l", "", "true" }).code)
+    local settings = require "sshlua.settings"
+    local kept = settings.defaults
+    run.defer(function() settings.defaults = kept end)
+    for first, wanted in pairs { no = false, yes = true } do
+      settings.defaults = {}
+      local o = require("sshlua.cli.fleet_args").parse({ "-o", "BatchMode=" .. first, "-oBatchMode yes" }, "ssh", "run")
+      assert.same({ wanted, wanted }, { o.one_interrupt == true, settings.defaults.batch == true })
+    end
+  end)
+
   it_runs("rolls in batches and stops when more fail than may", function(call)
     local r = call { "run", "--batch", "1,100%", "-w", "web[1-4]", "case $SSH_CONNECTION in *127.0.0.2*) exit 1;; esac" }
     assert.truthy(r.err:find("0 ok, 3 skipped (web[2-4]), 1 exit (web1); stopped: 1 failed, 0 may", 1, true), r.err)

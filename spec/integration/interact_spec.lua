@@ -14,7 +14,7 @@ ssh.scope(function(s)
   local session = ssh.connect("web1", fleet:options "web1")
   s:defer(session.close, session)
   local secret = require("sshlua.core").secret("pin", "hunter22")
-  local t = session:shell { command = "env -i TERM=screen PATH=$PATH PS1='far> ' bash --norc", timeout = 20 }
+  local t = session:shell { command = "env -i HISTFILE=/dev/null TERM=screen PATH=$PATH PS1='far> ' bash --norc", timeout = 20 }
   %s
 end)
 ]]

@@ -44,7 +44,7 @@ describe("a shell", function()
   end
 
   describe("of a user", function()
-    for _, program in ipairs { "bash --norc", "dash -i", "sh -i" } do
+    for _, program in ipairs { "env HISTFILE=/dev/null bash --norc", "dash -i", "sh -i" } do
       it("learns the prompt of " .. program .. " and gives the output of commands alone", run.body(function()
         local t = open("shell", { command = program })
         assert.equal("hello", t:cmd "echo hello")
@@ -66,7 +66,7 @@ describe("a shell", function()
     end))
 
     it("keeps the output of a command that does not end its line", run.body(function()
-      local t = open("shell", { command = "bash --norc" })
+      local t = open("shell", { command = "HISTFILE=/dev/null bash --norc" })
       assert.equal("foo", t:cmd "printf foo")
     end))
 

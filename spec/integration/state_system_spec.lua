@@ -8,6 +8,7 @@ local jail = require "spec.support.jail"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
 local ssh = require "sshlua"
+local system = require "spec.support.system"
 local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
 
@@ -111,30 +112,6 @@ describe("a dry run", function()
   end))
 end)
 
-local CONTROL = [[
-Package: sshlua-probe
-Version: %s
-Architecture: all
-Maintainer: nobody <nobody@example.invalid>
-Description: a package for a spec
-]]
-
--- An archive with one version, on the host.
-local function archive(h, version)
-  h:run(ssh.sh([[
-set -e
-rm -rf /etc/apt/sources.list.d /etc/apt/sources.list /var/local/probe
-mkdir -p /var/local/probe/p/DEBIAN /var/local/probe/p/usr/share/sshlua-probe
-echo %s >/var/local/probe/p/usr/share/sshlua-probe/version
-printf '%%s' %s >/var/local/probe/p/DEBIAN/control
-cd /var/local/probe
-chmod -R g-s p
-dpkg-deb --root-owner-group -Znone -b p p.deb >/dev/null
-{ cat p/DEBIAN/control
-  printf 'Filename: ./p.deb\nSize: %%s\nSHA256: %%s\n\n' "$(wc -c <p.deb)" "$(sha256sum <p.deb | cut -c1-64)"; } >Packages
-echo 'deb [trusted=yes] file:/var/local/probe ./' >/etc/apt/sources.list]], version, CONTROL:format(version)))
-end
-
 describe("package", function()
   setup(set_up)
   teardown(tear_down)
@@ -142,14 +119,14 @@ describe("package", function()
   it("installs, upgrades and removes by apt; a dry run says which versions", body(function()
     local h = host()
     if not os.execute "command -v apt-get dpkg-deb >/dev/null" then run.skip "there is no apt" end
-    archive(h, "1.0-1")
+    system.archive(h, "1.0-1")
     local err = fails("exit", h.package, h, "sshlua-probe", "present", { dry_run = true })
     assert.matches("sshlua%-probe", err.message)
     h:run { "apt-get", "-q", "update" }
     local r = agree(h, "package", "sshlua-probe", "present")
     assert.same({ ["sshlua-probe"] = "absent" }, r.before)
     assert.same({ ["sshlua-probe"] = "1.0-1" }, r.after)
-    archive(h, "2.0-1")
+    system.archive(h, "2.0-1")
     assert.is_false(h:package("sshlua-probe", "latest").changed)
     assert.is_false(h:package({ "sshlua-probe", "dpkg" }, "present", { update_cache = true }).changed)
     r = agree(h, "package", "sshlua-probe", "latest")
@@ -161,43 +138,12 @@ describe("package", function()
   end))
 end)
 
-local SYSTEMCTL = [[
-#!/bin/sh
-dir=DIR
-echo "$*" >>"$dir/calls"
-for unit; do :; done
-case $1 in
-show)
-  [ -e "$dir/active" ] || { printf 'LoadState=not-found\nActiveState=inactive\nUnitFileState=\n'; exit 0; }
-  [ "$unit" = shop ] || { printf 'LoadState=not-found\nActiveState=inactive\nUnitFileState=\n'; exit 0; }
-  printf 'UnitFileState=%s\nLoadState=loaded\nActiveState=%s\n' "$(cat "$dir/enabled")" "$(cat "$dir/active")" ;;
-start | restart) [ ! -e "$dir/broken" ] || { echo "Job for $unit failed" >&2; exit 1; }; echo active >"$dir/active" ;;
-reload) ;;
-stop) echo inactive >"$dir/active" ;;
-enable) echo enabled >"$dir/enabled" ;;
-disable) echo disabled >"$dir/enabled" ;;
-*) exit 2 ;;
-esac
-]]
-
-local function with_systemd()
-  local h, dir = host "units", get().dirs.units
-  core.fs_mkdir_sync(dir .. "/bin", 493)
-  os.execute(("mkdir -p '%s/run/systemd/system'"):format(dir))
-  servers.write_file(dir .. "/bin/systemctl", (SYSTEMCTL:gsub("DIR", dir)))
-  core.fs_chmod_sync(dir .. "/bin/systemctl", 493)
-  servers.write_file(dir .. "/active", "inactive\n")
-  servers.write_file(dir .. "/enabled", "disabled\n")
-  os.remove(dir .. "/broken")
-  return h, dir
-end
-
 describe("service", function()
   setup(set_up)
   teardown(tear_down)
 
   it("starts, stops and enables what systemd has", body(function()
-    local h, dir = with_systemd()
+    local h, dir = system.units(host "units", get().dirs.units)
     local r = agree(h, "service", "shop", "started", { enabled = true })
     assert.same({ active = "inactive", enabled = "disabled" }, r.before)
     assert.equal("active", r.after.active)

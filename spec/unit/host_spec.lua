@@ -40,6 +40,12 @@ describe("the program", function()
       check(r, 0, "loaded mod-v2\n")
     end)
 
+    it_runs("-l of a module that is not there says so in one line", function()
+      check(sshlua("-l", "nope"), 1, "", "sshlua: option -l: module 'nope' not found (LUA_PATH says where modules are)\n")
+      check(sshlua("--resume", "x", "--only", "bla", "y.lua"), 2, "",
+        "sshlua: --only: failed, ok, unreachable expected, got \"bla\"\n")
+    end)
+
     it_runs("an unknown one is named on one line and ends with 2", function()
       check(sshlua "-x", 2, "", "sshlua: unknown option -x (see sshlua --help)\n")
       check(sshlua "--nothing", 2, "", "sshlua: unknown option --nothing (see sshlua --help)\n")

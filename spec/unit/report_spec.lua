@@ -97,7 +97,28 @@ describe("a trace", function()
     assert.same({ "auth", 0.25, false }, { recorder.spans[1].name, recorder.spans[1].seconds, recorder.spans[1].ok })
     assert.equal("exit status 3", recorder.spans[3].note)
     local data = json.decode(trace.render(recorder.spans))
-    assert.equal("i", data.traceEvents[#data.traceEvents - 1].ph)
-    assert.equal("failed", data.traceEvents[#data.traceEvents].cat)
+    local words = {}
+    for _, e in ipairs(data.traceEvents) do
+      if e.ph ~= "M" then words[#words + 1] = table.concat({ e.ph, e.name, e.cat, e.tid }, " ") end
+    end
+    assert.same({ "X auth failed 1", "i failed failed 1", "X exec failed 2" }, words)
+  end)
+
+  it("nests what is inside, and gives what happened at once a line of its own", function()
+    local function span(name, from, to) return { host = "web1", name = name, at = from, seconds = to - from, ok = true } end
+    local text = trace.render {
+      span("resolve", 0, 1), span("connect", 0.99999, 2), -- noted a little late
+      span("auth", 2, 3), span("auth.ok", 2.00001, 3.00002),
+      span("exec a", 3, 5), span("exec b", 4, 6), span("closed", 6, 6),
+    }
+    local at, names = {}, {}
+    for _, e in ipairs(json.decode(text).traceEvents) do
+      if e.name == "thread_name" then names[e.tid] = e.args.name end
+      if e.ph ~= "M" then at[e.name] = { e.ts, e.ts + (e.dur or 0), e.tid } end
+    end
+    assert.same({ "web1", "web1 (2)" }, names)
+    assert.same({ 1000000, 2000000, 1 }, at.connect)
+    assert.same({ 2000010, 3000000, 1 }, at["auth.ok"])
+    assert.same({ 1, 2, 1 }, { at["exec a"][3], at["exec b"][3], at.closed[3] })
   end)
 end)

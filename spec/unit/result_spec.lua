@@ -268,7 +268,10 @@ describe("Results", function()
       { host = "c", ok = false, os = "arch", error = "'x' exited with 1" },
     }, rs:rows("os", "kernel"))
     assert.same({ host = "a", ok = true, status = "ok", code = 0, stdout = "debian\n6.1\n", stderr = "" }, rs:rows()[1])
-    assert.matches('rows: field "host" is there already', catch(function() rs:rows("host") end).message, 1, true)
+    assert.same({ host = "a", ok = true, os = "debian" }, rs:rows("host", "os")[1]) -- host is no field of the output
+    assert.same({ host = "a", ok = true }, rs:rows("host")[1])
+    assert.matches("^host  os", rs:table("host", "os"))
+    assert.matches("^host,ok,error,os\n", rs:csv("host", "os"))
     assert.matches('rows: field "x" is there already', catch(function() rs:rows("x", "x") end).message, 1, true)
     assert.matches("rows: field 1: string expected, got number", catch(function() rs:rows(1) end).message, 1, true)
   end)

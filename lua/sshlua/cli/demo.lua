@@ -12,7 +12,7 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143
 
 local M = { summary = "run a script on a throwaway fleet of sshd on loopback" }
 
-local USAGE = [[
+M.help = [[
 usage: sshlua demo [--hosts N] [--keep] [--] script.lua [args]
 
 Starts N hosts (default 5) named web1 to webN on 127.0.0.x, each an OpenSSH sshd with a fresh host key and a home of its
@@ -147,7 +147,7 @@ end
 function M.run(args)
   local o = parse(args)
   if o.help then
-    io.stdout:write(USAGE)
+    io.stdout:write(M.help)
     return 0
   end
   if not o.script then

@@ -20,6 +20,11 @@ M.values = values
 
 function values.text(text) return text end
 
+function values.name(text, name)
+  if text == "" then misuse("%s: a name expected", name) end
+  return text
+end
+
 function values.count(text, name)
   local n = text:find("^%d+$") and #text < 10 and tonumber(text)
   if not n or n < 1 then misuse("%s: a number of at least 1 expected, got \"%s\"", name, shown(text)) end
@@ -50,14 +55,20 @@ function values.port(text, name)
   return n
 end
 
+--- Of what reads a value: the words that it takes.
+---@type table<function, string[]>
+M.words = {}
+
 local function one_of(...)
   local words = { ... }
-  return function(text, name)
+  local function read(text, name)
     for _, word in ipairs(words) do
       if text == word then return text end
     end
     misuse("%s: %s expected, got \"%s\"", name, table.concat(words, ", "), shown(text))
   end
+  M.words[read] = words
+  return read
 end
 
 M.one_of = one_of
@@ -86,9 +97,11 @@ end
 
 local function add_ssh_option(o, text)
   if not text:find("^%s*%a%w*[%s=]") then misuse("-o: KEYWORD=VALUE expected, got \"%s\"", shown(text)) end
-  if text:lower():find("^%s*batchmode[%s=]+yes") then
-    o.one_interrupt = true
-    settings.defaults.batch = true -- who is asked here for passwords of sudo and such goes by that
+  local batch = text:lower():match("^%s*batchmode[%s=]+\"?(%a+)")
+  if batch and o.batch_mode == nil then -- the first one counts, as everywhere in ssh's settings
+    o.batch_mode = batch == "yes" or batch == "true"
+    o.one_interrupt = o.batch_mode or nil
+    settings.defaults.batch = o.batch_mode or nil -- who is asked here for passwords of sudo and such goes by that
   end
   add("ssh_options")(o, text)
 end
@@ -230,7 +243,7 @@ M.list = {
     text = "main (the first host's code), all, any, largest",
   },
 
-  { group = "ssh", names = { "-l" }, arg = "USER", text = "log in as", take = set("user") },
+  { group = "ssh", names = { "-l" }, arg = "USER", kind = "name", text = "log in as", take = set("user") },
   { group = "ssh", names = { "-p" }, arg = "PORT", kind = "port", text = "connect to this port", take = set("port") },
   { group = "ssh", names = { "-i" }, arg = "FILE", text = "private key", take = add("identity") },
   { group = "ssh", names = { "-J" }, arg = "HOSTS", text = "by way of these hosts", take = set("proxy_jump") },

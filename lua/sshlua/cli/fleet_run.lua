@@ -49,7 +49,7 @@ end
 
 --- The hosts of the command line.
 ---@param o table of cli/fleet_args.lua
----@return sshlua.Fleet
+---@return sshlua.Fleet|nil nil: --only leaves nobody, and that has been said
 function M.fleet(o)
   local list = targets.fleet({
     hosts = o.hosts, groups = o.groups, exclude = o.exclude, inventory = o.inventory,
@@ -59,6 +59,10 @@ function M.fleet(o)
     local kept = {}
     for _, h in ipairs(list) do
       if o.keep_host(h) then kept[#kept + 1] = h end
+    end
+    if not kept[1] and list[1] then
+      print_to.note("nothing to do: the journal has no host that was " .. o.only)
+      return nil
     end
     list = kept
   end

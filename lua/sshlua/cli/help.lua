@@ -9,6 +9,11 @@ local M = { summary = "this text; help COMMAND: about a command" }
 ---@param program table
 function M.run(args, program)
   local name = args[1]
+  if name == "--complete" then
+    local lines = require("sshlua.cli.completion").lines(program, { (table.unpack or unpack)(args, 2) })
+    io.stdout:write(table.concat(lines, "\n"), lines[1] and "\n" or "")
+    return 0
+  end
   if not name or name == "help" or name == "--help" or name == "-h" then
     io.stdout:write(usage.text(program))
     return 0

@@ -3,11 +3,40 @@
 local connection = require("sshlua.inventory.connection")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local fleet_args = require("sshlua.cli.fleet_args")
 local hostset = require("sshlua.hostset")
 local inventory = require("sshlua.inventory")
 local sources = require("sshlua.inventory.sources")
 
+local misuse = require("sshlua.cli.fleet_options").misuse
+
 local M = { summary = "expand or fold host expressions, list inventories" }
+
+---@type sshlua.cli.FleetOption[]
+local OPTIONS = {
+  { group = "own", names = { "-x" }, field = "exclude", list = true, arg = "EXPR", text = "take these away" },
+  {
+    group = "own", names = { "--fold" }, field = "fold",
+    text = "one line: the shortest expression for the same hosts",
+  },
+  { group = "own", names = { "--count" }, field = "count", text = "how many there are" },
+  {
+    group = "own", names = { "--json" }, field = "json",
+    text = "JSON, one object to a line; with an inventory also groups and variables",
+  },
+  {
+    group = "own", names = { "--inventory" }, field = "inventory", list = true, arg = "FILE",
+    text = "look names up in FILE: INI, YAML, JSON, Lua, a program, groups.conf, a directory",
+  },
+  {
+    group = "own", names = { "--check" }, field = "check",
+    text = "with an inventory: are the connection settings ones that work here? Exit status 1 if not",
+  },
+  {
+    group = "own", names = { "--max" }, field = "limit", arg = "N", kind = "count",
+    text = "how many hosts may be named; default 2000000",
+  },
+}
 
 M.help = [[
 usage: sshlua hosts [-x EXPR] [--fold | --count] [--json] [--inventory FILE] [--max N] [EXPR...]
@@ -15,60 +44,14 @@ usage: sshlua hosts [-x EXPR] [--fold | --count] [--json] [--inventory FILE] [--
 Prints the hosts that the expressions name, one to a line: "web[01-20]", "app@db[1-3]:2222", "@group", "^file";
 "," and several EXPR join, "!" takes away, "&" keeps what is in both, "^" what is in one of both. "-" reads names from
 standard input. With an inventory EXPR is as for inv:select ("web:&prod:!web13"); without EXPR it is all of it.
-  -x EXPR           take these away
-  --fold            one line: the shortest expression for the same hosts
-  --count           how many there are
-  --json            JSON, one object to a line; with an inventory also groups and variables
-  --inventory FILE  look names up in FILE: INI, YAML, JSON, Lua, a program, groups.conf, a directory
-  --check           with an inventory: are the connection settings ones that work here? Exit status 1 if not
-  --max N           how many hosts may be named; default 2000000
-]]
-
-local function usage(fmt, ...)
-  errors.raise({ kind = "usage", message = "hosts: " .. fmt:format(...) .. " (see sshlua help hosts)" })
-end
-
-local with_value = {
-  ["-x"] = function(o, value) o.exclude[#o.exclude + 1] = value end,
-  ["--inventory"] = function(o, value) o.inventory[#o.inventory + 1] = value end,
-  ["--max"] = function(o, value)
-    local n = value:find("^%d+$") and #value <= 9 and tonumber(value)
-    if not n or n < 1 then usage("--max: a number expected, got \"%s\"", errors.excerpt(value, 40)) end
-    o.limit = n
-  end,
-}
-
-local flags = { ["--fold"] = "fold", ["--count"] = "count", ["--json"] = "json", ["--check"] = "check", ["-h"] = "help",
-  ["--help"] = "help" }
+]] .. fleet_args.help("own", OPTIONS)
 
 local function parse(args)
-  local o, i = { words = {}, exclude = {}, inventory = {} }, 1
-  local only_words = false
-  while args[i] do
-    local word = args[i]
-    i = i + 1
-    local name, value = word:match("^(%-%-[^=]+)=(.*)$")
-    if not name and word:find("^%-x.") then name, value = "-x", word:sub(3) end
-    name = name or word
-    if only_words or word:sub(1, 1) ~= "-" then
-      o.words[#o.words + 1] = word
-    elseif word == "-" then
-      o.words[#o.words + 1] = "^-"
-    elseif word == "--" then
-      only_words = true
-    elseif with_value[name] then
-      if not value then
-        value = args[i]
-        i = i + 1
-      end
-      if not value then usage("%s needs a value", name) end
-      with_value[name](o, value)
-    elseif flags[word] then
-      o[flags[word]] = true
-    else
-      usage("unknown option %s", errors.excerpt(word, 40))
-    end
+  local o = fleet_args.parse(args, "own", "hosts", { own = OPTIONS, anywhere = true })
+  for i, word in ipairs(o.rest) do
+    if word == "-" then o.rest[i] = "^-" end
   end
+  o.words = o.rest
   return o
 end
 
@@ -156,7 +139,7 @@ end
 local function from_inventory(o)
   local inv = inventory.open(o.inventory)
   local words = o.words[1] and o.words or { "all" }
-  local options = { limit = o.limit, exclude = o.exclude[1] and o.exclude or nil }
+  local options = { limit = o.limit, exclude = o.exclude }
   local list = inv:expand(#words == 1 and words[1] or words, options)
   return inv, #list, function(visit)
     for _, h in ipairs(list) do visit(h.name, h.user, h.port) end
@@ -164,8 +147,8 @@ local function from_inventory(o)
 end
 
 local function from_words(o)
-  if #o.words == 0 then usage("which hosts? (an expression, or --inventory FILE)") end
-  local options = { limit = o.limit, exclude = o.exclude[1] and o.exclude or nil, sources = sources.default() }
+  if #o.words == 0 then misuse("hosts: which hosts? (an expression, or --inventory FILE; see sshlua hosts --help)") end
+  local options = { limit = o.limit, exclude = o.exclude, sources = sources.default() }
   local n = o.count and hostset.count(o.words, options) or nil
   return n, function(visit) hostset.each(o.words, options, visit) end
 end
@@ -177,13 +160,13 @@ function M.run(args)
     return 0
   end
   local inv, n, each
-  if o.inventory[1] then
+  if o.inventory then
     inv, n, each = from_inventory(o)
   else
     n, each = from_words(o)
   end
   if o.check then
-    if not inv then usage("--check is about an inventory") end
+    if not inv then misuse("hosts: --check is about an inventory") end
     return check(each, inv)
   end
   local ok, err = pcall(function()

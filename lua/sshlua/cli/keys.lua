@@ -6,7 +6,7 @@ local hostset = require("sshlua.hostset")
 
 local M = { summary = "scan, find, add, remove, hash, audit host keys; lock and verify them" }
 
-local USAGE = [[
+M.help = [[
 usage: sshlua keys scan [-p PORT] [-t TYPES] [-H] HOSTS...
        sshlua keys find [-p PORT] [-f FILE]... [--alias NAME] --key "TYPE BASE64" HOST
        sshlua keys add [-p PORT] [-f FILE] [-H] [--key "TYPE BASE64" | --fingerprint SHA256:...] HOST
@@ -27,9 +27,15 @@ usage: sshlua keys scan [-p PORT] [-t TYPES] [-H] HOSTS...
   verify   asks the servers again and compares; exits with 1 when one differs
 
 HOSTS are host expressions: web[01-20], [::1]:2222, user@name.
-  -p PORT   for hosts without a port          -f FILE   known_hosts file (default: as for connections)
-  -t TYPES  of ed25519,ecdsa,rsa              -o FILE   lock file (default: sshlua.hostkeys)
-  -H        hash names
+  -p PORT             for hosts without a port
+  -f FILE             known_hosts file; default: as for connections
+  -o FILE             lock file; default: sshlua.hostkeys
+  -t TYPES            of ed25519,ecdsa,rsa
+  -H                  hash names
+  --alias NAME        the name under which the key is looked up
+  --key KEY           "TYPE BASE64"
+  --fingerprint HASH  SHA256:...; only a key that has it is added
+  --force             lock keys that differ from known_hosts, too
 ]]
 
 local commands = {
@@ -121,7 +127,7 @@ end
 function M.run(args)
   local o = parse(args)
   if o.help then
-    io.stdout:write(USAGE)
+    io.stdout:write(M.help)
     return 0
   end
   local command = table.remove(o.hosts, 1)

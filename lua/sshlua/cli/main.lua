@@ -48,7 +48,14 @@ end
 local function load_library(value)
   local name, module = value:match("^([^=]*)=(.*)$")
   if not name then name, module = value:match("^[^-]*"), value end
-  _G[name] = require(module)
+  local ok, result = pcall(require, module)
+  if not ok then
+    if type(result) == "string" and result:find("module '" .. module .. "' not found:", 1, true) then
+      stop(1, "option -l: module '%s' not found (LUA_PATH says where modules are)", module)
+    end
+    error(result, 0)
+  end
+  _G[name] = result
 end
 
 local actions = {
@@ -124,9 +131,21 @@ local function open_journal(o)
   if o.cassette then stop(2, "--cassette and --journal do not go together") end
   if o.journal and o.resume then stop(2, "--journal begins a journal, --resume goes on with one: one of them") end
   if not (o.journal or o.resume) then stop(2, "--only and --unknown go with --resume FILE") end
+  local read = require("sshlua.cli.fleet_options").values
+  for _, name in ipairs({ "only", "unknown" }) do
+    local ok, err = pcall(read[name], o[name] or (name == "only" and "ok" or "stop"), "--" .. name)
+    if not ok then stop(2, "%s", err.message) end
+  end
   require("sshlua").journal(o.resume or o.journal, {
     resume = o.resume and true or nil, only = o.only, unknown = o.unknown,
   })
+end
+
+--- --check and --diff: what the verbs of hosts change, or would change, is told as it happens.
+local function watch_changes(o)
+  if not (o.check or o.diff) then return end
+  if o.check and (o.journal or o.resume) then stop(2, "--check does nothing a journal could hold: no --journal") end
+  o.changes = require("sshlua.cli.changes").watch(o)
 end
 
 --- Runs everything; returns true and the exit code, or false, the error, and the script's frames at it.
@@ -139,6 +158,7 @@ local function run_root(program, o, argv, task)
   local luv_failure = watch_luv(program, task)
   local ok, result = pcall(task.run, function()
     set_up_events(program, o)
+    watch_changes(o)
     open_journal(o)
     local main = o.command and run_command or run_lua
     if o.cassette then main = require("sshlua.cli.cassette").around(main) end
@@ -152,7 +172,10 @@ local function run_root(program, o, argv, task)
 end
 
 local function exit_code(program, o, signals, ok, result, frames)
-  if ok and not signals.code then return math.type(result) == "integer" and result or 0 end
+  if ok and not signals.code then
+    local code = math.type(result) == "integer" and result or 0
+    return code == 0 and o.changes and o.changes.finish() or code
+  end
   if not ok then
     local report = require("sshlua.cli.report")
     if not signals.is_silent(result) then say(report.text(program, result, frames)) end

@@ -35,6 +35,15 @@ M.list = {
     take = function(o, value) o.events = value end,
   },
   {
+    long = "check", lua = true,
+    text = "change nothing: verbs say what they would change; exit status 5 when something would",
+    take = function(o) o.check = true end,
+  },
+  {
+    long = "diff", lua = true, text = "print what changes, or with --check would, as diff -u does",
+    take = function(o) o.diff = true end,
+  },
+  {
     long = "journal", arg = "FILE", lua = true, text = "write each step of each host to FILE, before and after",
     take = function(o, value) o.journal = value end,
   },

@@ -65,6 +65,7 @@ function M.run(args, program)
   if not command:find("%S") then misuse("run: which command? (see sshlua run --help)") end
   local recordings = fleet_record.new(o)
   local fleet = fleet_run.fleet(o)
+  if not fleet then return 0 end
   if journal then journal.open(o, command, fleet) end
   local source = not o.no_stdin and fleet_stdin.source(program) or nil
   return fleet_run.go(o, {

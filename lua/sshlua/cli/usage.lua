@@ -35,7 +35,9 @@ exit status:
   2    usage: an unknown option, no such script
   3    an uncaught fleet error: some command failed
   4    an uncaught fleet error: some host unreachable, unauthenticated or untrusted
-  129  hangup          130  ^C
+  5    --check found something that would change
+  129  hangup
+  130  ^C
   141  nobody reads the output any more (sshlua ... | head); said without a word
   143  terminated
 A script's os.exit(CODE) leaves with CODE at once: no clean-up runs. ^C, hangup, SIGTERM and

@@ -214,7 +214,7 @@ local function ask(source, command, group)
   end
   local values = { CFGDIR = source.directory, SOURCE = source.name, GROUP = group }
   local text = command:gsub("%$(%u+)", values):gsub("%${(%u+)}", values)
-  local r = here:run(text, { cwd = source.directory, check = false, timeout = SECONDS })
+  local r = here:run(text, { cwd = source.directory, check = false, safe = true, timeout = SECONDS })
   if r.code ~= 0 then
     local said = r.stderr ~= "" and r.stderr or r:problem()
     fail(source.where, "the command of %s fails: %s", source.name, errors.excerpt(said, 200))

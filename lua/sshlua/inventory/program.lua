@@ -19,7 +19,7 @@ local function fail(path, kind, fmt, ...)
 end
 
 local function call(path, ...)
-  local r = here:run({ path, ... }, { check = false, max_output = OUTPUT })
+  local r = here:run({ path, ... }, { check = false, safe = true, max_output = OUTPUT })
   local words = table.concat({ ... }, " ")
   if not r.ok then
     local said = errors.excerpt(r.stderr:match("([^\n]*%S[^\n]*)\n*$") or "", 200)

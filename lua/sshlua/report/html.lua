@@ -66,7 +66,8 @@ local function sorted(results)
 end
 
 local function outcome_table(add, results)
-  add('<h2>Outcomes</h2><div class="scroll"><table><tr><th>Host<th>Outcome<th>Code<th>Time<th>Output<th>What</tr>')
+  add('<h2>Outcomes</h2><div class="scroll tall"><table><tr><th>Host<th>Outcome<th class="n">Code<th class="n">Time'
+    .. '<th class="n">Output<th>What</tr>')
   for i, item in ipairs(sorted(results)) do
     if i > ROWS_MAX then
       add(('<tr><td colspan="6" class="soft">and %d more</tr>'):format(#results - ROWS_MAX))
@@ -75,7 +76,8 @@ local function outcome_table(add, results)
     local r, status = item.r, item.r:status()
     local what = r:problem() or (r.changed and "changed" or r.reason) or ""
     local word = r.changed and status == "ok" and "changed" or line(status, 40)
-    add(('<tr><td>%s<td class="%s">%s<td class="n">%s<td class="n">%s<td class="n">%s<td class="wide">%s</tr>'):format(
+    add(('<tr><td>%s<td class="%s">%s<td class="n">%s<td class="n">%s<td class="n">%s'
+      .. '<td class="wide"><div>%s</div></tr>'):format(
       line(r.host or "?", 255), class_of(status, r.changed), word,
       r.code and ("%d"):format(r.code) or "", seconds_text(r.duration),
       ("%d B"):format(r.bytes or #r.stdout + #r.stderr), line(what)))
@@ -152,6 +154,7 @@ local function lanes_of(spans)
       lanes[#lanes + 1], by[span.host] = lane, lane
     end
     if lane and span.seconds > 0 then lane[#lane + 1] = span end
+    if lane and not span.ok then lane.bad = true end
   end
   return lanes, total
 end
@@ -169,11 +172,12 @@ local function waterfall(add, spans)
   if #lanes == 0 or total <= 0 then return end
   local height = #lanes * ROW + 24
   add('<h2>Times</h2><p class="key">')
-  for _, name in ipairs({ "queue", "dns", "tcp", "kex", "auth", "exec", "transfer" }) do
-    add(('<span style="background:var(--%s)"></span>%s'):format(name, name))
+  for _, name in ipairs({ "queue", "dns", "tcp", "kex", "auth", "exec", "transfer", "failed" }) do
+    local colour = name == "failed" and "bad" or name
+    add(('<span><i style="background:var(--%s)"></i>%s</span>'):format(colour, name))
   end
-  add(('</p><div class="scroll"><svg viewBox="0 0 %d %d" role="img" aria-label="what took how long on each host">')
-    :format(LEFT + WIDTH + 40, height))
+  add(('</p><div class="scroll"><svg viewBox="0 0 %d %d" width="100%%" role="img" '
+    .. 'aria-label="what took how long on each host">'):format(LEFT + WIDTH + 40, height))
   local step = step_of(total)
   for i = 0, math.floor(total / step) do
     local x = LEFT + i * step / total * WIDTH
@@ -182,7 +186,8 @@ local function waterfall(add, spans)
   end
   for i, lane in ipairs(lanes) do
     local y = 22 + (i - 1) * ROW
-    add(('<text x="%d" y="%d" text-anchor="end">%s</text>'):format(LEFT - 6, y + 11, line(lane.host, 24)))
+    add(('<text x="%d" y="%d" text-anchor="end"%s>%s</text>'):format(LEFT - 6, y + 11,
+      lane.bad and ' class="bad"' or "", line(lane.host, 24)))
     for _, span in ipairs(lane) do add(bar(lane, span, y, total)) end
   end
   add("</svg></div>")

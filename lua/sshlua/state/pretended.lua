@@ -27,13 +27,22 @@ local function has_directory(dirs, path)
   return false
 end
 
+--- Would the directory that `path` is in have been made?
+---@param host sshlua.Host
+---@param path string
+---@return boolean
+function M.has_parent(host, path)
+  local known = host.target.pretended
+  return known ~= nil and has_directory(known.dirs, path)
+end
+
 --- What of that matters to a plan, as words: / for the directory that plan.at is in, + for packages, and names of
 --- plan.names.
 ---@return string
 function M.text(host, plan)
   local known, words = host.target.pretended, {}
   if not known then return "" end
-  if plan.at and has_directory(known.dirs, plan.at) then words[1] = "/" end
+  if plan.at and M.has_parent(host, plan.at) then words[1] = "/" end
   if known.packages then words[#words + 1] = "+" end
   for _, name in ipairs(plan.names or {}) do
     if known.names[name] then words[#words + 1] = name end
