@@ -163,7 +163,8 @@ describe("a thousand hosts #long", function()
     end
     assert.equal(4, r.code)
     local floor = math.max(planned / PARALLEL, limit, floor_of_sshd)
-    print(("# %d hosts: %.2f s wall; planned %.2f s, longest %.1f s, sshd's floor %.2f s; ticks: sshd %d, client %d, others %d of %d; `true` everywhere took %.2f s; %.1f MiB"):format(
+    print(("# %d hosts: %.2f s wall; planned %.2f s, longest %.1f s, sshd's floor %.2f s; "
+      .. "ticks: sshd %d, client %d, others %d of %d; `true` everywhere took %.2f s; %.1f MiB"):format(
       n, wall, planned / PARALLEL, limit, floor_of_sshd, served, client, others, all - all_before, plain, peak / 1024))
     assert.is_true(peak <= 150 * 1024)
     assert.is_true(wall <= 1.2 * floor, wall)
