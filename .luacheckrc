@@ -16,6 +16,7 @@ files["lua/sshlua/cli"] = { globals = { "arg", "require" } } -- the program sets
 
 files["spec"] = { std = "max+busted", ignore = { "212" }, max_line_length = 160, read_globals = { "coroutine" } }
 files["examples"] = { ignore = { "212" } }
+files["examples/*_spec.lua"] = { std = "max+busted" }
 files["tools"] = { not_globals = {} }
 files["tools/lint-*"] = { std = "lua54" }
 

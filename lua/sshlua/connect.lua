@@ -232,10 +232,15 @@ local function open_with_retries(target)
   return pace.connect(address, target.opts, function() return open_once(target) end)
 end
 
+--- Raises where there must be no connection; `verb`: the one that a script asked for by hand. A cassette's.
+---@type nil|fun(target: table, verb?: string)
+M.guard = nil
+
 --- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting)
 --- are tried again with back-off; a rejected key or password never is.
 ---@return sshlua.Session
 function M.open(target)
+  if M.guard then M.guard(target) end
   local ok, s = pcall(scope.deadline, {
     seconds = target.opts.timeout, host = target.name, phase = "connect",
     message = function() return ("not connected within %g s"):format(target.opts.timeout) end,
@@ -253,6 +258,7 @@ end
 --- The one connection to a target that all share who go to it, or through it.
 ---@return sshlua.Session
 function M.shared(target)
+  if M.guard then M.guard(target) end
   target_of.prepare_way(target)
   return pool.session(target, M.open)
 end

@@ -306,6 +306,9 @@ function M.prepare(hosts, opts)
   end
 end
 
+--- As if none had been tried: what was tried on hosts that are gone, or only played, says nothing about others.
+function M.forget() prepared = {} end
+
 --- What the other hosts get to hear after that.
 ---@param refusal sshlua.Error
 ---@param host string

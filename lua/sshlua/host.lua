@@ -290,12 +290,18 @@ end
 M.close_all = pool.close_all
 M.class = Host -- whose verbs sshlua.steps puts itself around
 
+--- What a fleet does on a host in place of its verb; sshlua.steps puts itself here, too.
+---@type fun(h: sshlua.Host, verb: string, args: table, fn: fun(h: sshlua.Host): any): any
+M.step = function(h, _, _, fn) return fn(h) end
+
 --- One connection by hand, not shared and not closed for you (the end of the run does).
 ---@param text string
 ---@param opts? sshlua.ConnectOptions
 ---@return sshlua.Session
 function M.connect(text, opts, level)
-  local s = connect.open(connect.target(text, opts, (level or 1) + 1))
+  local target = connect.target(text, opts, (level or 1) + 1)
+  if connect.guard then connect.guard(target, "connect") end
+  local s = connect.open(target)
   task.at_run_end(function() s:close() end)
   return s
 end

@@ -235,7 +235,8 @@ function Fleet:template(from, to, vars, opts)
   local refusal = elevate.prepare(self, rest)
   return fan_out(self, own, "template", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    return apply(h)
+    local values = type(vars) == "function" and vars(h) or vars
+    return host.step(h, "template", { n = 4, from, to, values, rest }, function(view) return apply(view, values) end)
   end)
 end
 
@@ -252,7 +253,10 @@ function Fleet:save(path, text, opts)
     errors.usage(2, "save: %d hosts cannot have one file: put {host} into its name", #self)
   end
   local file_name = file_names(self)
-  return fan_out(self, own, "save", function(h) return write(h, with_name(file_name, path, h)) end)
+  return fan_out(self, own, "save", function(h)
+    local to = with_name(file_name, path, h)
+    return host.step(h, "save", { n = 3, to or path, text, rest }, function(view) return write(view, to) end)
+  end)
 end
 
 --- What a file holds on every host; it is the Results' stdout.
@@ -266,7 +270,8 @@ function Fleet:read_file(path, opts)
   local refusal = elevate.prepare(self, rest)
   return fan_out(self, own, "read_file", function(h)
     if refusal then error(elevate.not_tried(refusal, h.name), 0) end
-    return Result.new({ host = h.name, port = h.port, code = 0, stdout = read(h) })
+    local text = host.step(h, "read_file", { n = 2, path, rest }, read)
+    return Result.new({ host = h.name, port = h.port, code = 0, stdout = text })
   end)
 end
 

@@ -5,9 +5,9 @@ local core = require("sshlua.core")
 local entry = require("sshlua.journal_entry")
 local errors = require("sshlua.errors")
 local executor = require("sshlua.executor")
-local hostset = require("sshlua.hostset")
 local journal_file = require("sshlua.journal_file")
 local options = require("sshlua.options")
+local past_of = require("sshlua.journal_past")
 local settings = require("sshlua.settings")
 local steps = require("sshlua.steps")
 local task = require("sshlua.task")
@@ -27,61 +27,15 @@ local words = {
   only = { failed = true, ok = true, unreachable = true }, unknown = { stop = true, again = true, done = true },
 }
 
---- The name a host has in the journal: as a host expression says it.
-local function name_of(h)
-  local said = h.target.said
-  return hostset.format({ name = h.name, user = said.user, port = said.port })
-end
-
-M.name_of = name_of
+M.name_of = entry.name_of
+local name_of = entry.name_of
 
 --- Reading ----------------------------------------------------------------------------------------------------------
 
-local function host_of(past, name)
-  local one = past.hosts[name]
-  if not one then
-    one = { steps = {}, last = 0 }
-    past.hosts[name] = one
-    past.names[#past.names + 1] = name
-  end
-  return one
-end
-
-local take = {
-  start = function(past, line)
-    local one = host_of(past, line.host)
-    one.steps[line.step] = { start = line }
-    one.last = math.max(one.last, line.step)
-  end,
-  ["end"] = function(past, line)
-    local step = host_of(past, line.host).steps[line.step]
-    if step then step.finish = line end
-  end,
-  host = function(past, line) host_of(past, line.host).outcome = line end,
-}
-
 --- What a journal tells: hosts by name with their steps and outcomes.
 ---@param path string
----@return { head: table, hosts: table<string, table>, names: string[], size: integer }
-function M.read(path)
-  local lines, size = journal_file.read(path)
-  local head = lines[1]
-  if not head or head.type ~= "journal" then
-    errors.raise({ kind = "config", op = "journal", message = path .. ": not a journal of sshlua" })
-  end
-  if head.v ~= M.VERSION then
-    errors.raise({ kind = "config", op = "journal",
-      message = ("%s: a journal of version %s; this is %d"):format(path, tostring(head.v), M.VERSION) })
-  end
-  local past = { head = head, hosts = {}, names = {}, size = size }
-  for _, line in ipairs(lines) do
-    local act = take[line.type]
-    if act and type(line.host) == "string" and (line.type == "host" or type(line.step) == "number") then
-      act(past, line)
-    end
-  end
-  return past
-end
+---@return sshlua.Past
+function M.read(path) return past_of.read(path, "journal", M.VERSION) end
 
 local function state_of(step)
   if not step then return nil end
@@ -111,14 +65,11 @@ local function stop_host(one, h, fields)
   error(one.stopped, 0)
 end
 
-local function label(line) return ("%s %s"):format(line.op, table.concat(line.argv, " ")) end
-
 local function check_same(one, h, old, line)
   if old.start.digest == line.digest then return end
   stop_host(one, h, {
     reason = "mismatch",
-    message = ("step %d is %s; in the journal it is %s"):format(line.step, errors.excerpt(label(line), 80),
-      errors.excerpt(label(old.start), 80)),
+    message = ("step %d is %s; in the journal it is %s"):format(line.step, entry.label(line), entry.label(old.start)),
     hint = "the script has changed before the place where it has to go on; begin a new journal",
   })
 end
@@ -126,7 +77,7 @@ end
 local function unknown_step(one, h, line)
   stop_host(one, h, {
     reason = "unknown",
-    message = ("unknown: step %d (%s) was begun and not finished"):format(line.step, errors.excerpt(label(line), 80)),
+    message = ("unknown: step %d (%s) was begun and not finished"):format(line.step, entry.label(line)),
     hint = "look at the host; then --resume with --unknown again, or --unknown done. Steps marked safe are run again",
   })
 end
@@ -146,45 +97,27 @@ function Journal:_known(one, h, line)
   return true, old.finish
 end
 
-local function is_safe(self, args)
-  for i = 1, args.n do
-    local value = args[i]
-    if type(value) == "table" and not getmetatable(value) and value.safe ~= nil then return value.safe end
-  end
-  return self.defaults and self.defaults.safe or nil
-end
-
 --- A dry run does nothing that could be gone on with.
-local function is_dry(h, args)
-  for i = 1, args.n do
-    local value = args[i]
-    if type(value) == "table" and not getmetatable(value) and value.dry_run ~= nil then return value.dry_run end
-  end
-  if h.defaults.dry_run ~= nil then return h.defaults.dry_run end
-  return settings.dry_run
-end
+local function is_dry(h, args) return settings.is_dry(h.defaults, { dry_run = entry.option(args, "dry_run") }) end
 
 --- steps.keeper of an open journal.
 function Journal:step(h, verb, args, go, alive)
   if is_dry(h, args) then return go() end
   local name = name_of(h)
-  local one = host_of(self.past, name)
+  local one = past_of.host(self.past, name)
   if one.stopped then error(one.stopped, 0) end
   one.now = (one.now or 0) + 1
-  local line = {
-    type = "start", host = name, step = one.now, op = verb, argv = entry.argv(args), at = os.time(),
-    digest = entry.digest(verb, args, h.defaults), safe = is_safe(h, args) and true or nil,
-  }
+  local line = entry.start(h, one.now, verb, args)
+  local safe = entry.option(args, "safe")
+  if safe == nil then safe = h.defaults.safe end
+  line.safe = safe and true or nil
   local known, old = self:_known(one, h, line)
   if known then return entry.replay(old, h, args) end
   self.file:commit(line)
   if alive then return go() end -- nobody can say when it has ended
   local before = core.now()
   local r = task.pack(pcall(go))
-  local finish = entry.outcome(r[1], r[2])
-  finish.type, finish.host, finish.step, finish.at = "end", name, line.step, os.time()
-  finish.seconds = finish.seconds or core.now() - before
-  self.file:commit(finish)
+  self.file:commit(entry.finish(line, r[1], r[2], core.now() - before))
   if not r[1] then error(r[2], 0) end
   return (table.unpack or unpack)(r, 2, r.n) -- luacheck: ignore 143
 end
@@ -225,7 +158,8 @@ function M.open(path, opts, level)
     if opts[name] and not opts.resume then errors.usage(level, "option '%s' goes with resume", name) end
   end
   if open then errors.usage(level, "journal: %s is open already", open.path) end
-  local past = opts.resume and M.read(path) or { hosts = {}, names = {} }
+  if steps.keeper then errors.usage(level, "journal: not while a cassette is recorded or played") end
+  local past = opts.resume and M.read(path) or past_of.new()
   local self = setmetatable({ path = path, past = past, unknown = opts.unknown, only = opts.only }, Journal)
   self.file = journal_file.open(path, past.size)
   self.file:commit(opts.resume and { type = "resume", at = os.time() }

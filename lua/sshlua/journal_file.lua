@@ -88,11 +88,13 @@ end
 --- The objects of a journal, and the size of its whole lines: a last line without end was never finished, and what it
 --- announces never begun.
 ---@param path string
+---@param what? string what it should be; default "journal"
 ---@return table[]
 ---@return integer size
-function M.read(path)
+function M.read(path, what)
+  what = what or "journal"
   local file, problem = io.open(path, "rb")
-  if not file then errors.raise({ kind = "io", message = problem, op = "journal" }) end
+  if not file then errors.raise({ kind = "io", message = problem, op = what }) end
   local list, size, number = {}, 0, 0
   for line in file:lines("L") do
     number = number + 1
@@ -101,7 +103,7 @@ function M.read(path)
     if type(value) ~= "table" then
       file:close()
       errors.raise({
-        kind = "config", op = "journal", message = ("%s:%d: not a line of a journal%s"):format(path, number,
+        kind = "config", op = what, message = ("%s:%d: not a line of a %s%s"):format(path, number, what,
           err and ": " .. err.message or ""),
       })
     end

@@ -104,6 +104,14 @@ function M.session(target, open)
   end
 end
 
+--- The session that a target has or had last; nothing is opened.
+---@param target table
+---@return sshlua.Session|nil
+function M.known(target)
+  local entry = target.route and pool[key_of(target)]
+  return entry and entry.session or nil
+end
+
 --- Closes the connection of a target, if there is one.
 ---@param target table its route is known
 function M.close(target)

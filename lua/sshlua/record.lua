@@ -18,6 +18,7 @@ local M = {}
 local await = task.await
 local MODE_FILE, MODE_DIRECTORY = 384, 448 -- 0600, 0700
 local NAMES_TRIED = 1000
+local HOST_MAX = 200 -- bytes of a host's name in the name of a file
 
 ---@class sshlua.Recording
 ---@field path string
@@ -45,7 +46,18 @@ local function make_directory(path)
   local above = path:match("^(.+)/[^/]+$")
   if above then make_directory(above) end
   local ok, err = core.fs_mkdir_sync(path, MODE_DIRECTORY)
-  if not ok and err.name ~= "EEXIST" then fail(path, err) end
+  if ok then return end
+  stat = core.fs_stat_sync(path) -- somebody else may have made it
+  if not (stat and stat.type == "directory") then fail(path, err, "recordings go to a directory of their own") end
+end
+
+--- A directory for recordings, as option `record` wants it: made if need be, with a slash at its end. Raises kind io.
+---@param path string
+---@return string
+function M.into(path)
+  path = path:gsub("(.)/+$", "%1")
+  make_directory(path)
+  return path .. "/"
 end
 
 local function is_directory(path)
@@ -61,7 +73,7 @@ end
 
 local function new_name(dir, host)
   make_directory(dir)
-  local stem = ("%s/%s-%s"):format(dir, (host or "host"):gsub("[^%w._-]", "_"):gsub("^[.-]", "_"),
+  local stem = ("%s/%s-%s"):format(dir, (host or "host"):gsub("[^%w._-]", "_"):gsub("^[.-]", "_"):sub(1, HOST_MAX),
     os.date("!%Y%m%dT%H%M%SZ"))
   for i = 1, NAMES_TRIED do
     local path = ("%s%s.cast"):format(stem, i > 1 and "-" .. i or "")
@@ -115,6 +127,9 @@ end
 ---@field rows? integer
 ---@field term? string
 ---@field title? string default: the host
+---@field plain? boolean there is no terminal: line ends are made such as one needs
+
+local function new_stream(kind) return { kind = kind, mask = core.masker(), text = utf8_text.new() } end
 
 --- A new recording; inside a task.
 ---@param given boolean|string|{ to?: boolean|string, input?: boolean } a file; a directory, where it gets a name; true:
@@ -128,10 +143,8 @@ function M.open(given, about)
   if not file then errors.raise({ kind = "io", op = "record", path = path, message = problem }) end
   file:setvbuf("no")
   local self = setmetatable({
-    path = path, file = file, started = core.now(), wants_input = o.input,
-    streams = {
-      o = { mask = core.masker(), text = utf8_text.new() }, i = { mask = core.masker(), text = utf8_text.new() },
-    },
+    path = path, file = file, started = core.now(), wants_input = o.input, plain = about.plain,
+    streams = { o = new_stream("o"), e = new_stream("o"), i = new_stream("i") },
   }, recording_mt)
   self:write_line(core.json_encode({
     version = 2, width = about.cols or 80, height = about.rows or 24, timestamp = os.time(),
@@ -142,8 +155,11 @@ end
 
 --- The same for a terminal of a host, closed at the end of the run at the latest.
 ---@param pty table
-function M.of_run(given, host, pty, title)
-  local self = M.open(given, { host = host, cols = pty.cols, rows = pty.rows, term = pty.term, title = title })
+---@param plain? boolean
+function M.of_run(given, host, pty, title, plain)
+  local self = M.open(given, {
+    host = host, cols = pty.cols, rows = pty.rows, term = pty.term, title = title, plain = plain,
+  })
   tasks.at_run_end(function() self:close() end)
   return self
 end
@@ -164,15 +180,19 @@ function Recording:event(kind, text)
   self:write_line(("[%.6f, \"%s\", %s]"):format(core.now() - self.started, kind, core.json_encode(text)))
 end
 
-local function stream(self, kind, bytes)
+local function stream(self, name, bytes)
   if not self.file then return end
-  local s = self.streams[kind]
-  self:event(kind, s.text(s.mask:feed(bytes)))
+  local s = self.streams[name]
+  self:event(s.kind, s.text(s.mask:feed(bytes)))
 end
 
 --- What the terminal was sent.
 ---@param bytes string
-function Recording:output(bytes) stream(self, "o", bytes) end
+---@param name? "o"|"e" which of two outputs, whose bytes are not one text; default "o"
+function Recording:output(bytes, name)
+  if self.plain then bytes = bytes:gsub("\n", "\r\n") end
+  stream(self, name or "o", bytes)
+end
 
 --- What was typed or sent; nothing unless the recording takes input. A secret is never written.
 ---@param bytes string|sshlua.Secret
@@ -189,9 +209,9 @@ function Recording:resize(cols, rows) self:event("r", ("%dx%d"):format(cols, row
 --- Ends it. Idempotent.
 function Recording:close()
   if not self.file then return end
-  for _, kind in ipairs({ "i", "o" }) do
-    local s = self.streams[kind]
-    local ok, err = pcall(self.event, self, kind, s.text(s.mask:finish(), true))
+  for _, name in ipairs({ "i", "e", "o" }) do
+    local s = self.streams[name]
+    local ok, err = pcall(self.event, self, s.kind, s.text(s.mask:finish(), true))
     if not ok then return error(err, 0) end
   end
   self.file:close()

@@ -13,9 +13,9 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143
 --- Verbs that have ended when they return; and those that hand out something which goes on.
 local ended = {
   "run", "read", "put", "get", "sync", "file", "dir", "link", "line", "template", "service", "package", "account",
-  "save", "facts", "reboot", "wait_up", "hostkeys",
+  "save", "read_file", "facts", "reboot", "wait_up", "hostkeys",
 }
-local living = { "spawn", "shell", "session", "dial", "forward", "socks", "reverse" }
+local living = { "spawn", "shell", "device", "tail", "session", "dial", "forward", "socks", "reverse" }
 
 --- keeper(self, verb, args, go, alive) runs go() or not, and returns what the verb returns. A journal's.
 ---@type nil|fun(self: sshlua.Host, verb: string, args: table, go: fun(): ..., alive: boolean): ...
@@ -44,15 +44,22 @@ local function inner_view(self)
   return setmetatable(view, getmetatable(self))
 end
 
+local function is_step(self) return not rawget(self, "inner") and (M.keeper or events.wants()) end
+
+local function step(self, verb, args, fn, alive)
+  local view = inner_view(self)
+  return told(self, verb, args, function()
+    local function go() return fn(view) end
+    if M.keeper then return M.keeper(self, verb, args, go, alive) end
+    return go()
+  end)
+end
+
 local function wrap(verb, original, alive)
   return function(self, ...)
-    if rawget(self, "inner") or not (M.keeper or events.wants()) then return original(self, ...) end
-    local args, view = task.pack(...), inner_view(self)
-    return told(self, verb, args, function()
-      local function go() return original(view, unpack(args, 1, args.n)) end
-      if M.keeper then return M.keeper(self, verb, args, go, alive) end
-      return go()
-    end)
+    if type(self) ~= "table" or not is_step(self) then return original(self, ...) end
+    local args = task.pack(...)
+    return step(self, verb, args, function(view) return original(view, unpack(args, 1, args.n)) end, alive)
   end
 end
 
@@ -62,6 +69,10 @@ local installed = false
 function M.install()
   if installed then return end
   installed = true
+  host.step = function(h, verb, args, fn)
+    if not is_step(h) then return fn(h) end
+    return step(h, verb, args, fn, false)
+  end
   for alive, list in pairs({ [false] = ended, [true] = living }) do
     for _, verb in ipairs(list) do
       local original = host.class[verb]

@@ -120,7 +120,7 @@ end
 ---@param vars? table<string, any>|fun(h: sshlua.Host): table
 ---@param opts? sshlua.TransferOptions
 ---@param level integer
----@return fun(host: sshlua.Host): sshlua.Result
+---@return fun(host: sshlua.Host, vars?: table): sshlua.Result vars: in place of what was given
 function M.template(from, to, vars, opts, level)
   if vars ~= nil and type(vars) ~= "table" and type(vars) ~= "function" then
     errors.usage(level + 1, "template: a table of variables expected, got %s", type(vars))
@@ -130,11 +130,12 @@ function M.template(from, to, vars, opts, level)
   if to:sub(-1) == "/" then errors.usage(level + 1, "template: a file name expected, got the directory %s", to) end
   local text, st = read_local(from, TEMPLATE_MAX)
   local compiled = template.compile(text, from)
-  return function(host)
+  return function(host, own_vars)
     local own = transfer.check("template", from, to, options.merge(transfer.kept(host), opts), 1)
     return within_time(host, "template", to, own.timeout, function()
       own.timeout = nil
-      return apply(host, compiled, st.mode % 512, to, type(vars) == "function" and vars(host) or vars or {}, own)
+      local values = own_vars or type(vars) == "function" and vars(host) or vars or {}
+      return apply(host, compiled, st.mode % 512, to, values, own)
     end)
   end
 end

@@ -46,16 +46,16 @@ function Terminal:expect(pattern)
   error(("no %q on the screen:\n%s"):format(pattern, text), 0)
 end
 
-function Terminal:type(text) shell(self.tmux .. "send-keys -l " .. quoted(text)) end
+function Terminal:type(text) shell(self.tmux .. "send-keys -l -- " .. quoted(text)) end
 function Terminal:key(...) shell(self.tmux .. "send-keys " .. table.concat({ ... }, " ")) end
 function Terminal:enter(text)
   self:type(text)
   self:key "Enter"
 end
--- A file's text, as if pasted.
-function Terminal:paste(path)
+-- A file's text, as if pasted; `marked` as such, with its line ends as a terminal sends them, if that was asked for.
+function Terminal:paste(path, marked)
   shell(("%sload-buffer %s"):format(self.tmux, quoted(path)))
-  shell(self.tmux .. "paste-buffer -d -r")
+  shell(self.tmux .. "paste-buffer -d " .. (marked and "-p" or "-r"))
 end
 
 function Terminal:resize(cols, rows) shell(("%sresize-window -x %d -y %d"):format(self.tmux, cols, rows)) end

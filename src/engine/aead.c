@@ -3,10 +3,12 @@
 
 #include "engine/aead.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/params.h>
 #include <string.h>
 
-enum { CHACHA_BLOCK = 64 };
+enum { CHACHA_BLOCK = 64, GCM_NONCE = 12 };
 
 /* RFC 5647 7.1: four fixed bytes, then a counter of packets that starts anywhere and may wrap. */
 static void gcm_iv_next(unsigned char *iv) {
@@ -15,16 +17,22 @@ static void gcm_iv_next(unsigned char *iv) {
   }
 }
 
+/* The same is asked of libcrypto as TLS asks: it counts up what it seals with, and takes the nonce and the tag of what
+   it opens in one call. EVP_CipherInit_ex2 would look up the nonce's length for each packet, in a list of names. */
+static bool gcm_nonce(sl_aead *s, unsigned char *tag) {
+  unsigned char used[GCM_NONCE];
+  if (s->encrypt) return EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_GCM_IV_GEN, sizeof used, used) > 0;
+  OSSL_PARAM p[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, s->own, GCM_NONCE),
+                    OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, SL_AEAD_TAG), OSSL_PARAM_END};
+  bool ok = EVP_CIPHER_CTX_set_params(s->ctx, p) > 0;
+  gcm_iv_next(s->own);
+  return ok;
+}
+
 /* The length field stays in the clear and is authenticated. */
 bool sl_gcm_begin(sl_aead *s, unsigned char *buf, size_t len) {
-  unsigned char *tag = buf + SL_AEAD_LENGTH + len;
-  EVP_CIPHER_CTX *c = s->ctx;
   int n;
-  if (EVP_CipherInit_ex2(c, NULL, NULL, s->own, -1, NULL) <= 0) return false;
-  gcm_iv_next(s->own);
-  if (!s->encrypt && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, SL_AEAD_TAG, tag) <= 0)
-    return false;
-  return EVP_CipherUpdate(c, NULL, &n, buf, SL_AEAD_LENGTH) > 0;
+  return gcm_nonce(s, buf + SL_AEAD_LENGTH + len) && EVP_CipherUpdate(s->ctx, NULL, &n, buf, SL_AEAD_LENGTH) > 0;
 }
 
 bool sl_gcm_end(sl_aead *s, unsigned char *to, const unsigned char *from, size_t len) {
@@ -144,6 +152,7 @@ sl_aead *sl_aead_new(const LIBSSH2_CRYPT_METHOD *method, const char *libcrypto_n
   ok = cipher && s->ctx && (s->poly1305 || !chacha) &&
        EVP_CipherInit_ex2(s->ctx, cipher, secret, NULL, encrypt, NULL) > 0;
   EVP_CIPHER_free(cipher);
+  if (ok && !chacha) ok = EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_GCM_SET_IV_FIXED, -1, s->own) > 0;
   if (ok) return s;
   sl_aead_free(s);
   return NULL;

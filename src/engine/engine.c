@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/memory.h"
+
 #ifdef SL_LIBSSH2_STATIC
 #include "libssh2_priv.h"
 #endif
@@ -127,7 +129,7 @@ enum { LIBSSH2_PATIENCE = 30 * 24 * 3600 };
 
 int sl_engine_init(sl_engine *e, sl_loop *loop, const sl_engine_hooks *hooks) {
   memset(e, 0, sizeof *e);
-  e->raw = libssh2_session_init_ex(NULL, NULL, NULL, e);
+  e->raw = libssh2_session_init_ex(sl_memory_alloc, sl_memory_free, sl_memory_realloc, e);
   if (!e->raw) return -1;
   e->loop = loop;
   e->hooks = hooks;

@@ -68,6 +68,7 @@ struct sl_engine {
   bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
   bool readable, wake_all, running, reported_lost;
   bool waited_for; /* in this run: an answer of the server is awaited */
+  bool said_bye;   /* nobody reads what a channel would still say */
   unsigned kex_packets;   /* in the key exchange under way */
   uint32_t open_answered; /* number of the last channel that was confirmed or refused, plus one */
   /* receive.c */

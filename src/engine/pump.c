@@ -172,6 +172,7 @@ static bool step_all(sl_engine *e) {
   e->wake_all = false;
   bool any = step_lane(e, &e->lane);
   if (e->lane.head) e->waited_for = true;
+  if (e->said_bye && e->wire.life == SL_WIRE_OPEN) return any;
   for (sl_strand *s = e->strands, *next; s; s = next) {
     next = s->next;
     if ((all || s->woken) && !s->opening) any |= step_strand(e, s);
@@ -180,6 +181,7 @@ static bool step_all(sl_engine *e) {
 }
 
 static bool woken_left(const sl_engine *e) {
+  if (e->said_bye) return false;
   for (const sl_strand *s = e->strands; s; s = s->next)
     if (s->woken && !s->opening) return true;
   return false;

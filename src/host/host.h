@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/lx.h"
+#include "loop/watch.h"
 
 /* embedded.c: where `require` finds our Lua files. `dir` (--lua-path) replaces what is in the
  * program; NULL: none. */
@@ -17,8 +18,14 @@ bool sl_embedded_internal(lua_State *L,
 /* interrupt.c: signals. Adds signals, untold, last_chance and load_tasks. */
 void sl_interrupt_open(lua_State *L);
 
-/* repl.c: input that comes in the loop's own time. Adds readable and, with line editing, editor. */
+/* repl.c: input that comes in the loop's own time. Adds readable. */
 void sl_repl_open(lua_State *L);
+
+/* A watch on a duplicate of fd, which stays blocking. NULL: it cannot be watched. */
+sl_watch *sl_watch_duplicate(sl_loop *loop, int fd);
+
+/* editor.c: lines that are edited on a terminal. Adds editor, where there is line editing. */
+void sl_editor_open(lua_State *L);
 
 /* stdio.c: standard input and output as streams. Adds take_stream and release_stream. */
 void sl_stdio_open(lua_State *L);

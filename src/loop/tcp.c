@@ -65,9 +65,6 @@ static void fd_tune(int fd, const address *a) {
   int one = 1;
   if (a->u.sa.sa_family == AF_UNIX) return;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-#ifdef TCP_QUICKACK
-  setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
-#endif
 }
 
 static int fd_new(const address *a) {

@@ -1,6 +1,7 @@
 #include "loop/ttyguard.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -23,12 +24,19 @@ static struct {
   size_t prompt_len;
   uv_async_t *wake; /* NULL: nobody is told */
   int own_fd;       /* raw: a descriptor of the guard's own, 0: none */
+  const char *off;  /* written when the terminal is put back; NULL: nothing */
 } guard = {.taken = ATOMIC_FLAG_INIT};
 
 /* TCSANOW, because waiting for output to drain would hang on a terminal that was stopped with ^S.
  */
 static void terminal_restore(void) {
-  if (atomic_exchange(&guard.changed, false)) tcsetattr(guard.fd, TCSANOW, &guard.saved);
+  if (!atomic_exchange(&guard.changed, false)) return;
+  struct pollfd p = {.fd = guard.fd, .events = POLLOUT};
+  if (guard.off && poll(&p, 1, 0) > 0) { /* the same for what is written */
+    ssize_t n = write(guard.fd, guard.off, strlen(guard.off));
+    (void)n;
+  }
+  tcsetattr(guard.fd, TCSANOW, &guard.saved);
 }
 
 static int terminal_change(void) {
@@ -135,6 +143,7 @@ static int guard_open(int fd) {
   guard.fd = fd;
   guard.signum = 0;
   guard.own_fd = 0;
+  guard.off = NULL;
   return 0;
 }
 
@@ -155,6 +164,20 @@ int sl_ttyguard_raw(int fd) {
   settings_for_raw();
   rc = guard_change();
   if (rc == 0) guard.own_fd = fd;
+  return rc;
+}
+
+int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *off) {
+  int rc = guard_open(fd);
+  if (rc != 0) return rc;
+  guard.asking = guard.saved;
+  guard.saved = *before;
+  guard.prompt = on;
+  guard.prompt_len = strlen(on);
+  guard.wake = NULL;
+  guard.off = off;
+  rc = guard_change();
+  if (rc == 0) show_prompt();
   return rc;
 }
 

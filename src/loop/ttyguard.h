@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <termios.h>
 #include <uv.h>
 
 /* Takes the guard, changes the terminal fd, catches SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP and
@@ -22,6 +23,10 @@ int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async
 /* The same with a terminal that passes every byte as it is. If this succeeds fd is the guard's, which closes it when it
    is given back. */
 int sl_ttyguard_raw(int fd);
+
+/* The same for a terminal that somebody else has changed already, from `before`: a line editor. `on` is written now and
+   whenever the process goes on, `off` whenever the terminal is put back; both stay where they are. */
+int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *off);
 
 int sl_ttyguard_signal(void); /* the fatal signal that came and was survived; 0: none */
 

@@ -265,7 +265,7 @@ static int disconnect_step(sl_op *op) {
   if (e->pumped && !x->said) {
     int rc = libssh2_session_disconnect_ex(e->raw, SSH_DISCONNECT_BY_APPLICATION, "bye", "");
     if (rc == sl_step_again()) return rc;
-    x->said = true;
+    x->said = e->said_bye = true;
     sl_wire_flush(&e->wire);
   }
   return sl_buf_len(&e->wire.out) ? sl_step_again() : 0;

@@ -19,7 +19,7 @@ _sshlua() {
     esac
   done
   case $previous in
-  --inventory | --journal | --resume | --outdir | --report | --trace | --cwd | -F | -i | -E | -f)
+  --inventory | --journal | --resume | --outdir | --report | --trace | --record | --cwd | -F | -i | -E | -f)
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
     return
     ;;

@@ -5,7 +5,6 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local quote = require("sshlua.quote")
 local report = require("sshlua.cli.report")
-local settings = require("sshlua.settings")
 local task = require("sshlua.task")
 local testbed = require("sshlua.testbed")
 
@@ -56,20 +55,6 @@ local function parse(args)
 end
 
 local function say(fmt, ...) io.stderr:write("demo: ", fmt:format(...), "\n") end
-
---- The user's own key, agent and known_hosts are out of the game, for hosts that are not of the fleet, too.
-local function point_settings_at(fleet)
-  local saved = { defaults = settings.defaults, hosts = settings.hosts }
-  settings.only_mine = true
-  settings.defaults = {
-    identity = fleet.identity, known_hosts = fleet.known_hosts, agent = false, ssh_config = false,
-  }
-  settings.hosts = {}
-  for _, host in ipairs(fleet.hosts) do settings.hosts[host.name] = fleet:options(host.name) end
-  return function()
-    settings.defaults, settings.hosts, settings.only_mine = saved.defaults, saved.hosts, false
-  end
-end
 
 --- Connections first: a server that is killed would be news to them. Whoever comes second, while another task is in
 --- os.exit, waits for the end of the program.
@@ -143,7 +128,7 @@ end
 
 local function use_fleet(s, fleet, o, chunk, before)
   s:defer(end_fleet, fleet)
-  s:defer(point_settings_at(fleet))
+  s:defer(fleet:enter())
   s:defer(guard_exit(fleet))
   show_hosts(fleet, core.now() - before)
   local ok, err = pcall(run_script, o, chunk)

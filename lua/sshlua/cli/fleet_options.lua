@@ -212,6 +212,15 @@ M.list = {
   },
 
   {
+    group = "record", names = { "--record" }, field = "record", arg = "DIR",
+    text = "each host's output to a new asciicast file in it",
+  },
+  {
+    group = "record", names = { "--record-input" }, field = "record_input",
+    text = "there also what the hosts are sent on standard input",
+  },
+
+  {
     group = "exit", names = { "-S" }, field = "exit",
     text = "exit with the largest remote code",
     take = function(o) o.exit = "largest" end,

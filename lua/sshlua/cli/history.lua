@@ -1,4 +1,4 @@
---- The lines of earlier interactive sessions: $XDG_STATE_HOME/sshlua/history, one line each, for its owner's eyes only.
+--- The lines of earlier interactive sessions: $XDG_STATE_HOME/sshlua/NAME, one line each, for its owner's eyes only.
 --- Every line is appended as it is entered, so that sessions side by side keep each other's. A line that starts with a
 --- space is not kept. Without a home there is no history, and no complaint.
 
@@ -50,12 +50,13 @@ local function trim(path, lines)
 end
 
 --- .lines is what is known already, oldest first.
-function M.open()
+---@param name string of the file
+function M.open(name)
   local self = setmetatable({ lines = {} }, history_mt)
   local own = state_home()
   if not own then return self end
   local directory = own .. "/sshlua"
-  local path = directory .. "/history"
+  local path = directory .. "/" .. name
   make_directories(directory)
   if not core.fs_stat_sync(path) and not core.fs_write_sync(path, "", PRIVATE_FILE) then return self end
   self.path = path

@@ -121,6 +121,7 @@ end
 
 local function open_journal(o)
   if not (o.journal or o.resume or o.only or o.unknown) then return end
+  if o.cassette then stop(2, "--cassette and --journal do not go together") end
   if o.journal and o.resume then stop(2, "--journal begins a journal, --resume goes on with one: one of them") end
   if not (o.journal or o.resume) then stop(2, "--only and --unknown go with --resume FILE") end
   require("sshlua").journal(o.resume or o.journal, {
@@ -139,7 +140,9 @@ local function run_root(program, o, argv, task)
   local ok, result = pcall(task.run, function()
     set_up_events(program, o)
     open_journal(o)
-    local good, result = xpcall(o.command and run_command or run_lua, note, program, o, argv)
+    local main = o.command and run_command or run_lua
+    if o.cassette then main = require("sshlua.cli.cassette").around(main) end
+    local good, result = xpcall(main, note, program, o, argv)
     if not good then error(result, 0) end
     return result
   end)

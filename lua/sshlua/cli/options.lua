@@ -52,6 +52,10 @@ M.list = {
     take = function(o, value) o.unknown = value end,
   },
   {
+    long = "cassette", arg = "FILE", lua = true, text = "play hosts from FILE; when it is missing, record them",
+    take = function(o, value) o.cassette = value end,
+  },
+  {
     long = "lua-path", arg = "DIR", text = "take sshlua's own Lua files from DIR (only as the first option)",
     take = function(_, _, at) return at ~= 1 and "option --lua-path must come first" or nil end,
   },

@@ -2,8 +2,8 @@
 --- while a person types sessions and timers go on. ^C clears the line, or cancels the call that runs.
 
 local core = require("sshlua.core")
-local errors = require("sshlua.errors")
-local interrupt = require("sshlua.interrupt")
+local guard = require("sshlua.cli.guard")
+local line_input = require("sshlua.cli.line_input")
 local report = require("sshlua.cli.report")
 local task = require("sshlua.task.core")
 
@@ -12,68 +12,6 @@ local M = {}
 local unpack = table.unpack or unpack -- luacheck: ignore 143
 
 local CHUNK = "=stdin"
-
---- ^C -----------------------------------------------------------------------------------------------------------------
-
-local active -- the scope that ^C cancels
-
---- Runs fn(...) so that ^C ends it. Returns pcall's results, packed, and whether it was ^C.
-local function guarded(fn, ...)
-  local scope = task.new_scope(task.current_scope())
-  active = scope
-  local r = task.within(scope, fn, ...)
-  active = nil
-  return r, scope.cancelled ~= nil and task.is_cancellation(r[2], scope.cancelled)
-end
-
-local function on_interrupt()
-  if active then task.cancel(active, errors.new({ kind = "cancelled", message = "interrupted" })) end
-  return true
-end
-
---- Input --------------------------------------------------------------------------------------------------------------
-
---- Lines by stdio, each when it is there. Unbuffered: what stdio had read ahead would not be seen by `readable`.
-local function plain_input(program)
-  io.stdin:setvbuf("no")
-  return {
-    cleared = "\n", -- the terminal itself has shown ^C
-    read = function(_, prompt)
-      io.stdout:write(prompt)
-      io.stdout:flush()
-      task.await(program.readable, 0)
-      return io.stdin:read("l")
-    end,
-    close = function() end,
-  }
-end
-
-local function editor_input(program)
-  if not program.editor then return nil end
-  local editor = program.editor(require("sshlua.cli.complete").complete)
-  if not editor then return nil end
-  local history = require("sshlua.cli.history").open()
-  for _, line in ipairs(history.lines) do editor:add(line) end
-  local function refresh() editor:refresh() end
-  core.signal("WINCH", refresh)
-  core.signal("CONT", refresh)
-  return {
-    cleared = "^C\n",
-    read = function(_, prompt)
-      io.stdout:flush()
-      local line = task.await(editor.read, editor, prompt)
-      if line and line:find("%S") then
-        editor:add(line)
-        history:add(line)
-      end
-      return line
-    end,
-    close = function()
-      core.signal("WINCH", nil)
-      core.signal("CONT", nil)
-    end,
-  }
-end
 
 --- Statements ---------------------------------------------------------------------------------------------------------
 
@@ -127,7 +65,7 @@ local function run(program, chunk)
     frames = report.frames(program, 2)
     return err
   end
-  local r, cancelled = guarded(function()
+  local r, cancelled = guard.run(function()
     local results = task.pack(xpcall(chunk, note))
     if not results[1] then error(results[2], 0) end
     return unpack(results, 2, results.n)
@@ -139,7 +77,7 @@ end
 
 --- Reads and runs one statement; false at the end of input.
 local function turn(program, input)
-  local r, cancelled = guarded(read_statement, input)
+  local r, cancelled = guard.run(read_statement, input)
   if cancelled then
     io.stdout:write(input.cleared)
     return true
@@ -160,9 +98,10 @@ end
 ---@param program table
 function M.run(program)
   if program.find("sshlua") and _G.ssh == nil then _G.ssh = require("sshlua") end
-  local input = editor_input(program) or plain_input(program)
+  local input = line_input.editor(program, { complete = require("sshlua.cli.complete").complete, history = "history" })
+    or line_input.stdio(program)
   print(("sshlua %s, %s"):format(core.about().version, program.lua))
-  local pop = interrupt.push(on_interrupt)
+  local pop = guard.take()
   local ok, err = pcall(function()
     while turn(program, input) do end -- luacheck: ignore 542
   end)

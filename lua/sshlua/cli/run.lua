@@ -1,6 +1,7 @@
 --- `sshlua run -w HOSTS -- COMMAND`: one command on many hosts.
 
 local fleet_args = require("sshlua.cli.fleet_args")
+local fleet_record = require("sshlua.cli.fleet_record")
 local fleet_run = require("sshlua.cli.fleet_run")
 local fleet_stdin = require("sshlua.cli.fleet_stdin")
 local hosts = require("sshlua.hosts")
@@ -9,14 +10,16 @@ local misuse = require("sshlua.cli.fleet_options").misuse
 
 local M = { summary = "run a command on many hosts" }
 
-local GROUPS = "hosts pace command print exit ssh journal"
+local GROUPS = "hosts pace command print record exit ssh journal"
 
 local HELP = [[
 usage: sshlua run -w HOSTS [OPTION...] [--] COMMAND [WORD...]
+       sshlua run -w HOSTS [OPTION...]            (one prompt for all of them)
        sshlua run --pdsh [pdsh's options] COMMAND [WORD...]
 
 Runs the command on every host and prints its lines as they come, with the host's name in front. The words are joined
 with blanks and read by the host's shell, as ssh does. Standard input, unless it is a terminal, goes to every host.
+Without a command it reads lines, from a terminal or a pipe, and runs each on the hosts; ? at the prompt helps.
 Without -w and -g the hosts are those of the batch job (SLURM_JOB_NODELIST, PBS_NODEFILE, BACKENDAI_CLUSTER_HOSTS).
 
 %s
@@ -28,14 +31,16 @@ cancels. See docs/fleets.md.
 M.help = HELP:format(fleet_args.help(GROUPS))
 
 --- What each host runs, with the printer's ears.
-local function prepare_command(o, command, source)
+local function prepare_command(o, command, source, recordings)
   return function(fleet, printer)
     local run = hosts.runner(fleet, command, {
       cwd = o.cwd, sudo = fleet_run.sudo(o), timeout = o.timeout, idle = o.idle, safe = o.safe, check = false,
       max_output = printer.keep,
     })
     return function(h)
-      return run(h, { sink = printer.sink and printer.sink(h), stdin = source and source:reader() })
+      local more = { sink = printer.sink and printer.sink(h), stdin = source and source:reader() }
+      if recordings then return recordings.run(h, command, more, run) end
+      return run(h, more)
     end
   end
 end
@@ -54,14 +59,17 @@ function M.run(args, program)
     io.stdout:write(M.help)
     return 0
   end
+  if #o.rest == 0 then return require("sshlua.cli.many").run(o, program, prepare_command) end
   local journal = (o.journal or o.resume or o.only) and require("sshlua.cli.fleet_journal").start(o) or nil
   local command = table.concat(o.rest, " ")
   if not command:find("%S") then misuse("run: which command? (see sshlua run --help)") end
+  local recordings = fleet_record.new(o)
   local fleet = fleet_run.fleet(o)
   if journal then journal.open(o, command, fleet) end
   local source = not o.no_stdin and fleet_stdin.source(program) or nil
   return fleet_run.go(o, {
-    op = "run", command = command, prepare = prepare_command(o, command, source), finish = journal and journal.finish,
+    op = "run", command = command, prepare = prepare_command(o, command, source, recordings),
+    finish = journal and journal.finish,
   }, fleet, source)
 end
 

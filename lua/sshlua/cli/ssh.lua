@@ -11,11 +11,13 @@ local M = { summary = "log in to a host, or run a command there, as ssh" }
 M.help = [[
 usage: sshlua ssh [-46aCfGgkNnqsTtVvx] [-B interface] [-b address] [-c ciphers] [-E log] [-e key]
                   [-F config] [-i identity] [-J hops] [-l user] [-m macs] [-o Keyword=value]
-                  [-P tag] [-p port] [-Q list] [-S path] [-W host:port] [user@]host [command]
+                  [-P tag] [-p port] [-Q list] [-S path] [-W host:port]
+                  [--record directory] [--record-input] [user@]host [command]
 
 Logs in, or runs the command, with the options, the configuration and the exit status of ssh(1):
 the command's own, or 255. ~. at the beginning of a line ends a session, ~? lists what else the
-escape key can do. -Q help names the lists of algorithms.
+escape key can do. -Q help names the lists of algorithms. --record keeps what is shown in a new
+file of the directory (docs/recording.md), with --record-input also what is typed, passwords too.
 
 Not part of this version: forwardings (-L -R -D -A -X -Y -w), shared connections (-M, -O), -K, -y.
 ]]
@@ -83,10 +85,12 @@ local function connected(o, program, w)
   local plan = plan_of.new(target.config.values, o.command, core.isatty(0))
   w.level = plan.level
   if plan.what == "subsystem" and not plan.text then usage("which subsystem?") end
+  if plan.what == "none" and o.record then usage("--record: nothing is shown with -N") end
+  local record = o.record and { to = lazy.load("sshlua.record").into(o.record), input = o.record_input }
   if plan.refused_pty then w:info("no terminal for the command: standard input is none (-tt insists)") end
   local session = connect.open(target)
   local ok, code = pcall(lazy.load("sshlua.client.run").run, {
-    program = program, session = session, plan = plan, words = w, host = target.hostname,
+    program = program, session = session, plan = plan, words = w, host = target.hostname, record = record,
   })
   session:close()
   if not ok then error(code, 0) end
@@ -108,6 +112,8 @@ local function run(args, program, w)
   w.file = log_file(o)
   refuse(o)
   if not o.host then usage("which host? (%s)", (M.help:match("usage: ([^\n]*)"))) end
+  if o.record_input and not o.record then usage("--record-input goes with --record") end
+  if o.letters.W and o.record then usage("--record: what passes with -W is no terminal's") end
   if o.letters.W then return lazy.load("sshlua.cli.dial").by(program, o, o.letters.W) end
   return connected(o, program, w)
 end

@@ -162,6 +162,8 @@ local with_argument = "b c e i l m o p B D E F I J L O P Q R S W w"
 ---@field command? string
 ---@field help? boolean
 ---@field letters table<string, string|boolean> those that were given, with their last argument
+---@field record? string
+---@field record_input? boolean
 
 local function one_option(o, letter, argument)
   local act = letters[letter]
@@ -171,15 +173,35 @@ local function one_option(o, letter, argument)
   o.steps[#o.steps + 1] = function(state) act(state, argument) end
 end
 
+--- What ssh has no letter for; the index after it, nil: there is no such option.
+local function take_long(o, argv, i)
+  local name, text = argv[i]:match("^%-%-([^=]+)=?(.*)$")
+  if name == "help" then
+    o.help = true
+    return #argv + 1
+  end
+  if not o.all then return nil end
+  if name == "record-input" and text == "" then
+    o.record_input = true
+    return i + 1
+  end
+  if name ~= "record" then return nil end
+  if not argv[i]:find("=", 1, true) then
+    i = i + 1
+    text = argv[i]
+  end
+  if not text or text == "" then usage("option --record needs a directory") end
+  o.record = text
+  return i + 1
+end
+
 --- Options from argv[i] on; returns the index of the first operand, and whether "--" ended them.
 local function take_options(o, argv, i)
   while argv[i] and argv[i]:find("^%-.") do
     if argv[i] == "--" then return i + 1, true end
-    if argv[i] == "--help" then
-      o.help = true
-      return #argv + 1, true
-    end
-    local at = 2
+    local after = take_long(o, argv, i)
+    if o.help then return after, true end
+    local at = after and #argv[i] + 1 or 2
     while at <= #argv[i] do
       local letter = argv[i]:sub(at, at)
       if not letters[letter] then usage("unknown option -%s", letter) end
@@ -196,7 +218,7 @@ local function take_options(o, argv, i)
       one_option(o, letter, argument)
       at = at + 1
     end
-    i = i + 1
+    i = after or i + 1
   end
   return i, false
 end

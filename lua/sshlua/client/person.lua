@@ -21,6 +21,7 @@ local function ignore() end
 ---@field host string
 ---@field background? fun() lets go of the terminal
 ---@field socket? userdata where keys come from; nil: standard input is a file
+---@field recording? sshlua.Recording
 ---@field quit fun() ends the connection at once
 local Person = {}
 local person_mt = { __index = Person }
@@ -58,6 +59,7 @@ end
 function Person:resize()
   local cols, rows = M.size()
   pcall(self.ch.resize, self.ch, cols, rows, ignore)
+  if self.recording then self.recording:resize(cols, rows) end
 end
 
 --- The escape key's commands ------------------------------------------------------------------------------------------
@@ -127,7 +129,10 @@ local function typed(self, bytes)
   while at <= #bytes do
     local send, command
     send, command, at = self.escape:next(bytes, at)
-    if send ~= "" then await(self.ch.write, self.ch, send) end
+    if send ~= "" then
+      if self.recording then self.recording:input(send) end
+      await(self.ch.write, self.ch, send)
+    end
     if command and commands[command](self) then return true end
   end
   return false

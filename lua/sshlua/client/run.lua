@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local lazy = require("sshlua.lazy")
 local person = require("sshlua.client.person")
 local process = require("sshlua.process")
 local streams = require("sshlua.client.streams")
@@ -21,6 +22,7 @@ local LOOK_SECONDS = 0.5
 ---@field plan sshlua.client.Plan
 ---@field words sshlua.client.Words
 ---@field host string as the person called it
+---@field record? { to: string, input?: boolean } where what the terminal is sent is kept
 
 --- Starting -----------------------------------------------------------------------------------------------------------
 
@@ -35,6 +37,14 @@ local function request_pty(r, ch)
   r.plan.pty, r.plan.escape = false, nil
 end
 
+--- Before the command starts: who has to have a recording would not want it to run without.
+local function begin_recording(r)
+  local plan, cols, rows = r.plan, person.size()
+  local size = { cols = cols > 0 and cols or nil, rows = rows > 0 and rows or nil, term = os.getenv("TERM") }
+  r.recording = lazy.load("sshlua.record").of_run(r.record, r.session.name, size,
+    plan.text and r.session.name .. ": " .. plan.text or r.session.name, not plan.pty)
+end
+
 local refusals = {
   exec = { "the server refused to run the command", "the account may be restricted" },
   shell = { "the server refused to start a shell", "the account may be restricted" },
@@ -45,6 +55,7 @@ local function start(r, ch)
   local plan = r.plan
   process.send_environment(r.session, ch)
   if plan.pty then request_pty(r, ch) end
+  if r.record then begin_recording(r) end
   local ok, err
   if plan.what == "shell" then
     ok, err = pcall(await, ch.shell, ch)
@@ -68,7 +79,7 @@ end
 --- Input of a command that has a terminal: keys, among them the escape key.
 local function keys(r, ch)
   local self = person.new({
-    ch = ch, plan = r.plan, words = r.words, host = r.host,
+    ch = ch, plan = r.plan, words = r.words, host = r.host, recording = r.recording,
     quit = function()
       r.quit = true
       r.session:abort()
@@ -83,7 +94,17 @@ end
 local function input(r, ch)
   if r.plan.no_input then return streams.input(ch, nil, r.words) end
   if r.plan.pty then return keys(r, ch) end
-  return streams.input(ch, streams.take(r.program, 0), r.words)
+  local from = streams.take(r.program, 0)
+  if r.record and r.record.input then
+    return lazy.load("sshlua.client.recorded").input(ch, from, r.words, r.recording)
+  end
+  return streams.input(ch, from, r.words)
+end
+
+local function output(r, ch)
+  local out = r.recording and lazy.load("sshlua.client.recorded").out or streams.out
+  local to, err_to = streams.take(r.program, 1), streams.take(r.program, 2)
+  task.all(function() out(ch, 0, to, r.words, r.recording) end, function() out(ch, 1, err_to, r.words, r.recording) end)
 end
 
 --- Over when the server has closed the channel, whatever may still come of our input.
@@ -91,8 +112,7 @@ local function pass(r, ch)
   local code, signal
   task.scope(function(s)
     s:spawn(input, r, ch)
-    local to, err_to = streams.take(r.program, 1), streams.take(r.program, 2)
-    task.all(function() streams.out(ch, 0, to, r.words) end, function() streams.out(ch, 1, err_to, r.words) end)
+    output(r, ch)
     code, signal = await(ch.wait_closed, ch)
     s:cancel()
   end)

@@ -24,7 +24,11 @@ end
 ---@param words sshlua.client.Words
 function M.out(ch, stream, to, words)
   local ok, err = pcall(await, ch.pass_out, ch, stream, to)
-  if ok then return end
+  if not ok then M.cannot_write(ch, stream, words, err) end
+end
+
+--- What is done when an output could not be written: what still comes is dropped.
+function M.cannot_write(ch, stream, words, err)
   if not errors.is(err, "io") then error(err, 0) end
   if err.name ~= "EPIPE" then
     words:error(("cannot write to standard %s: %s"):format(stream == 0 and "output" or "error", err.message))
@@ -37,8 +41,14 @@ end
 ---@param from userdata|integer|nil nil: there is none
 ---@param words sshlua.client.Words
 function M.input(ch, from, words)
+  M.feed(ch, from and function() await(ch.pass_in, ch, from) end, words)
+end
+
+--- Input that pass() gives the command, to its end.
+---@param pass? fun()
+function M.feed(ch, pass, words)
   local ok, err = true, nil
-  if from then ok, err = pcall(await, ch.pass_in, ch, from) end
+  if pass then ok, err = pcall(pass) end
   if not ok and errors.is(err, "cancelled") then error(err, 0) end
   if not ok and errors.is(err, "io") then words:error("cannot read standard input: " .. err.message) end
   pcall(await, ch.send_eof, ch) -- a lost connection is told by whoever reads

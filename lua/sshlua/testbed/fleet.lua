@@ -8,6 +8,7 @@ local group = require("sshlua.task.group")
 local options = require("sshlua.options")
 local processes = require("sshlua.testbed.processes")
 local scope = require("sshlua.task.scope")
+local settings = require("sshlua.settings")
 local site = require("sshlua.testbed.site")
 
 local M = {}
@@ -227,6 +228,20 @@ function Fleet:options(name)
     hostname = host.address, port = host.port, user = host.user, identity = self.identity,
     known_hosts = self.known_hosts, agent = false, ssh_config = false,
   }
+end
+
+--- From now on scripts find the hosts by their names. The user's own key, agent, configuration and known_hosts are out
+--- of the game, for hosts that are not of the fleet, too.
+---@return fun() leave
+function Fleet:enter()
+  local saved = { defaults = settings.defaults, hosts = settings.hosts, only_mine = settings.only_mine }
+  settings.only_mine = true
+  settings.defaults = { identity = self.identity, known_hosts = self.known_hosts, agent = false, ssh_config = false }
+  settings.hosts = {}
+  for _, host in ipairs(self.hosts) do settings.hosts[host.name] = self:options(host.name) end
+  return function()
+    settings.defaults, settings.hosts, settings.only_mine = saved.defaults, saved.hosts, saved.only_mine
+  end
 end
 
 --- Arguments with which OpenSSH's ssh reaches a host, and with nothing of the user's configuration.
