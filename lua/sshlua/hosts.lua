@@ -141,27 +141,28 @@ function Fleet:run(cmd, opts)
   return fan_out(self, own, "run", M.runner(self, cmd, rest))
 end
 
---- A host's name as the name of a file; with its port when others have the same.
-local function file_name(self, h)
-  local count = 0
-  for _, other in ipairs(self) do
-    if other.name == h.name then count = count + 1 end
+--- Gives each host's name as the name of a file; with its port when others have the same.
+local function file_names(self)
+  local counts = {}
+  for _, h in ipairs(self) do counts[h.name] = (counts[h.name] or 0) + 1 end
+  return function(h)
+    local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
+    return (counts[h.name] or 0) > 1 and ("%s:%d"):format(name, h.port or 22) or name
   end
-  local name = h.name:gsub("[/%z]", "_"):gsub("^%.+$", "_")
-  return count > 1 and ("%s:%d"):format(name, h.port or 22) or name
 end
 
 --- The path that {host} in it makes; nil without.
-local function with_name(self, path, h)
+local function with_name(file_name, path, h)
   if not path:find("{host}", 1, true) then return nil end
-  return (path:gsub("{host}", (file_name(self, h):gsub("%%", "%%%%"))))
+  return (path:gsub("{host}", (file_name(h):gsub("%%", "%%%%"))))
 end
 
 --- Where what comes from a host goes: `to`/HOST/, or the path that {host} makes.
 local function below_host(self, to, op, level)
   if type(to) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", op, type(to)) end
+  local file_name = file_names(self)
   return function(h)
-    return with_name(self, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(self, h) .. "/"
+    return with_name(file_name, to, h) or (to:gsub("(.)/+$", "%1")) .. "/" .. file_name(h) .. "/"
   end
 end
 
@@ -252,8 +253,9 @@ function Fleet:save(path, text, opts)
   if #self > 1 and not path:find("{host}", 1, true) then
     errors.usage(2, "save: %d hosts cannot have one file: put {host} into its name", #self)
   end
+  local file_name = file_names(self)
   return fan_out(self, own, "save", function(h)
-    local to = with_name(self, path, h)
+    local to = with_name(file_name, path, h)
     return steps.step(h, "save", { n = 3, to or path, text, rest }, function(view) return write(view, to) end)
   end)
 end

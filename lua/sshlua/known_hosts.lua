@@ -143,7 +143,13 @@ function M.learn(target, path, name, port, blob)
   local hashed = target.opts.hash_known_hosts or false
   local ok, err
   for try = 1, 100 do
-    ok, err = core.known_hosts_learn(path, name, port, blob, hashed, 0)
+    -- What has been read takes the line in: else the next host would have all files read again.
+    local set = cache[table.concat(M.files(target.opts), "\0")]
+    if set then
+      ok, err = set:learn(path, name, port, blob, hashed, 0)
+    else
+      ok, err = core.known_hosts_learn(path, name, port, blob, hashed, 0)
+    end
     if ok or err.kind ~= "timeout" or try == 100 then break end
     scope.sleep(0.02 + math.random() * 0.08)
   end

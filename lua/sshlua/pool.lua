@@ -17,16 +17,30 @@ local identity_fields = {
   "host_key_allowed", "host_key_lock", "known_hosts_command", "revoked_host_keys",
 }
 
-local function key_of(target)
-  local parts = { target.user, target.hostname, tostring(target.port), target.name }
-  for _, field in ipairs(identity_fields) do
-    local value = target.opts[field]
-    parts[#parts + 1] = type(value) == "table" and table.concat(value, "\1") or tostring(value)
+local function make_key(target, key_of)
+  local parts, opts = { target.user, target.hostname, target.port, target.name }, target.opts
+  for i = 1, #identity_fields do
+    local field = identity_fields[i]
+    local value = opts[field]
+    if value ~= nil then
+      parts[#parts + 1] = field
+      parts[#parts + 1] = type(value) == "table" and table.concat(value, "\1") or tostring(value)
+    end
   end
   local way = target.route
   parts[#parts + 1] = way.hop and "\2" .. key_of(way.hop) .. "\3" or way.command or ""
   return table.concat(parts, "\0")
 end
+
+--- Kept while the target is in use. A copy of a target is another one: its way or its options may differ.
+local function key_of(target)
+  if target.pool_key_of ~= target then
+    target.pool_key, target.pool_key_of = make_key(target, key_of), target
+  end
+  return target.pool_key
+end
+
+local function forget_key(target) target.pool_key, target.pool_key_of = nil, nil end
 
 local pool = {} -- key -> { session=, opening= event }
 local registered = false
@@ -101,11 +115,13 @@ end
 --- Closes the connection of a target, if there is one.
 ---@param target table its route is known
 function M.close(target)
-  local entry = pool[key_of(target)]
+  local key = key_of(target)
+  local entry = pool[key]
+  forget_key(target)
   if entry and entry.session then
     local s = entry.session
     entry.session = nil
-    if not entry.opening then pool[key_of(target)] = nil end
+    if not entry.opening then pool[key] = nil end
     s:close()
   end
 end

@@ -24,17 +24,17 @@ end
 
 --- The names the results go by: the host's, or name:port for all that share a name.
 local function names_for(list)
-  local count, names, taken = {}, {}, {}
+  local count, names, taken, last = {}, {}, {}, {}
   for _, r in ipairs(list) do
     if r.host then count[r.host] = (count[r.host] or 0) + 1 end
   end
   for i, r in ipairs(list) do
     local name = r.host or false
     if name and count[name] > 1 then name = hostset.format { name = name, port = r.port or 22 } end
-    local base, n = name, 1
+    local base = name
     while name and taken[name] do -- the same host and port again, by another user perhaps
-      n = n + 1
-      name = base .. "#" .. n
+      last[base] = (last[base] or 1) + 1
+      name = base .. "#" .. last[base]
     end
     if name then taken[name] = true end
     names[i] = name

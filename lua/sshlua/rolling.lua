@@ -135,9 +135,9 @@ function Rolling:_batch(batch, number, fn)
   if self.prepare then self.prepare(run) end
   self.current = run
   local ok, err = pcall(run.go, run, fn)
-  for i, h in ipairs(batch) do self.found[h] = run:results()[i] end
-  if not ok then error(err, 0) end
   local rs = run:results()
+  for i, h in ipairs(batch) do self.found[h] = rs[i] end
+  if not ok then error(err, 0) end
   self.failed = self.failed + run.failed
   if opts.after then opts.after(rs, number) end
   if opts.on_fail ~= "skip" then self.stopped = run.stopped end

@@ -179,13 +179,13 @@ static void test_learn(void) {
   for (int hashed = 0; hashed < 2; hashed++) {
     check_case(hashed ? "a host is learnt once, and with one key, hashed too"
                       : "a host is learnt once, and with one key");
-    CHECK(sl_known_hosts_learn(path, "h", 22, a.blob, a.len, hashed, 1000, &err) == 1);
-    CHECK(sl_known_hosts_learn(path, "H", 22, a.blob, a.len, hashed, 1000, &err) == 0);
-    CHECK(sl_known_hosts_learn(path, "h", 2222, a.blob, a.len, hashed, 1000, &err) == 1);
+    CHECK(sl_known_hosts_learn(NULL, path, "h", 22, a.blob, a.len, hashed, 1000, &err) == 1);
+    CHECK(sl_known_hosts_learn(NULL, path, "H", 22, a.blob, a.len, hashed, 1000, &err) == 0);
+    CHECK(sl_known_hosts_learn(NULL, path, "h", 2222, a.blob, a.len, hashed, 1000, &err) == 1);
     CHECK_STR(ask_text(get_file(path), "h", 22, &a), "match:1");
     CHECK_STR(ask_text(get_file(path), "h", 2222, &a), "match:2");
     CHECK((strncmp(content, "|1|", 3) == 0) == hashed);
-    CHECK(sl_known_hosts_learn(path, "h", 22, b.blob, b.len, hashed, 1000, &err) == -1);
+    CHECK(sl_known_hosts_learn(NULL, path, "h", 22, b.blob, b.len, hashed, 1000, &err) == -1);
     CHECK_STR(err.kind, SL_HOSTKEY);
     CHECK_STR(err.name, "changed");
     CHECK(strstr(err.message, path) && strstr(err.message, ":1 "));
@@ -195,9 +195,49 @@ static void test_learn(void) {
   check_case("a revoked key is not learnt");
   snprintf(line, sizeof line, "@revoked * %s", a.text);
   CHECK(sl_known_hosts_append(path, line, 1000, &err) == 1);
-  CHECK(sl_known_hosts_learn(path, "h", 22, a.blob, a.len, false, 1000, &err) == -1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h", 22, a.blob, a.len, false, 1000, &err) == -1);
   CHECK_STR(err.name, "revoked");
-  CHECK(sl_known_hosts_learn(path, "h", 22, b.blob, b.len, false, 1000, &err) == 1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h", 22, b.blob, b.len, false, 1000, &err) == 1);
+  unlink(path);
+}
+
+/* A set goes on with what is learnt through it, and sees what others write. */
+static void test_learn_with_set(bool hashed) {
+  test_key a = ed25519_key(1), b = ed25519_key(2);
+  sl_err err = {0};
+  sl_kh_line line = {0};
+  const char *path = in_dir("with_set");
+  char name[16];
+
+  check_case(hashed ? "a set takes in what it learns, hashed too"
+                    : "a set takes in what it learns");
+  int fd = open(path, O_WRONLY | O_CREAT, 0600);
+  CHECK(fd >= 0 && write(fd, "# no newline", 12) == 12 && close(fd) == 0);
+  sl_known_hosts *set = sl_known_hosts_new();
+  CHECK(sl_known_hosts_add_file(set, path, &err) == 1);
+  for (int i = 0; i < 100; i++) {
+    snprintf(name, sizeof name, "h%d", i);
+    CHECK(sl_known_hosts_check(set, name, 22, a.blob, a.len, &line, &err) == SL_KH_UNKNOWN);
+    CHECK(sl_known_hosts_learn(set, path, name, 22, a.blob, a.len, hashed, 1000, &err) == 1);
+    CHECK(!sl_known_hosts_stale(set));
+    CHECK(sl_known_hosts_learn(set, path, name, 22, a.blob, a.len, hashed, 1000, &err) == 0);
+    CHECK(sl_known_hosts_check(set, name, 22, a.blob, a.len, &line, &err) == SL_KH_MATCH);
+    CHECK(line.line == (unsigned)i + 2 && strcmp(line.file, path) == 0);
+    CHECK(sl_known_hosts_check(set, name, 22, b.blob, b.len, &line, &err) == SL_KH_CHANGED);
+  }
+  CHECK(sl_known_hosts_learn(set, path, "h7", 22, b.blob, b.len, hashed, 1000, &err) == -1);
+  CHECK_STR(err.name, "changed");
+  CHECK_STR(ask_text(get_file(path), "h99", 22, &a), "match:101");
+
+  check_case("what another has written since counts, and the set is to be read again");
+  CHECK(sl_known_hosts_learn(NULL, path, "other", 22, a.blob, a.len, hashed, 1000, &err) == 1);
+  CHECK(sl_known_hosts_stale(set));
+  CHECK(sl_known_hosts_learn(set, path, "other", 22, b.blob, b.len, hashed, 1000, &err) == -1);
+  CHECK_STR(err.name, "changed");
+  CHECK(sl_known_hosts_learn(set, path, "last", 22, b.blob, b.len, hashed, 1000, &err) == 1);
+  CHECK(sl_known_hosts_stale(set));
+  CHECK_STR(ask_text(get_file(path), "last", 22, &b), "match:103");
+  sl_known_hosts_free(set);
   unlink(path);
 }
 
@@ -210,15 +250,15 @@ static void test_lock(void) {
   check_case("a lock is waited for, but not for ever");
   CHECK(fd >= 0 && flock(fd, LOCK_EX) == 0);
   double start = seconds();
-  CHECK(sl_known_hosts_learn(path, "h", 22, a.blob, a.len, false, 100, &err) == -1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h", 22, a.blob, a.len, false, 100, &err) == -1);
   CHECK(seconds() - start >= 0.1 && seconds() - start < 3);
   CHECK_STR(err.kind, SL_TIMEOUT);
   CHECK(strstr(err.message, path) != NULL);
   start = seconds();
-  CHECK(sl_known_hosts_learn(path, "h", 22, a.blob, a.len, false, 0, &err) == -1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h", 22, a.blob, a.len, false, 0, &err) == -1);
   CHECK(seconds() - start < 0.1);
   CHECK(flock(fd, LOCK_UN) == 0);
-  CHECK(sl_known_hosts_learn(path, "h", 22, a.blob, a.len, false, 0, &err) == 1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h", 22, a.blob, a.len, false, 0, &err) == 1);
 
   check_case("a file put in the place of the locked one is the one written to");
   CHECK(flock(fd, LOCK_EX) == 0);
@@ -230,7 +270,7 @@ static void test_lock(void) {
   }
   close(fd); /* the child still holds what it inherited */
   int status = -1;
-  CHECK(sl_known_hosts_learn(path, "h2", 22, a.blob, a.len, false, 3000, &err) == 1);
+  CHECK(sl_known_hosts_learn(NULL, path, "h2", 22, a.blob, a.len, false, 3000, &err) == 1);
   CHECK(waitpid(pid, &status, 0) == pid && status == 0);
   CHECK(strncmp(get_file(path), "# fresh\nh2 ", 11) == 0);
   unlink(path);
@@ -243,7 +283,8 @@ static void learn_many(const char *path, int who, bool hashed) {
   char name[32];
   for (int i = 0; i < 100; i++) {
     snprintf(name, sizeof name, i % 2 ? "shared%d" : "own%d-%d", i, who);
-    if (sl_known_hosts_learn(path, name, 22, a.blob, a.len, hashed, 20000, &err) < 0) _exit(1);
+    if (sl_known_hosts_learn(NULL, path, name, 22, a.blob, a.len, hashed, 20000, &err) < 0)
+      _exit(1);
   }
   _exit(0);
 }
@@ -281,6 +322,8 @@ int main(void) {
   test_format();
   test_append();
   test_learn();
+  test_learn_with_set(false);
+  test_learn_with_set(true);
   test_lock();
   test_crowd();
   rmdir(dir);

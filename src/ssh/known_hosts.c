@@ -54,6 +54,9 @@ void sl_known_hosts_free(sl_known_hosts *set) {
   free(set->hashed.at);
   free(set->found.at);
   free(set->notes);
+  for (size_t i = 0; i < set->nlearnt; i++) free(set->learnt[i]);
+  free(set->learnt);
+  sl_kh_memos_free(set);
   EVP_MD_CTX_free(set->sha1);
   free(set);
 }
@@ -125,7 +128,7 @@ static int add(sl_known_hosts *set, const char *path, char *text, size_t len,
     return no_memory(err, path);
   }
   set->files[set->nfiles++] = f;
-  if (!text || sl_kh_parse(set, set->nfiles - 1, len) == 0) return 0;
+  if (!text || sl_kh_parse(set, set->nfiles - 1, text, len) == 0) return 0;
   set->broken = true;
   return no_memory(err, path);
 }
@@ -173,6 +176,11 @@ static bool same_time(struct timespec a, struct timespec b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+static bool same_state(const struct stat *a, const struct stat *b) {
+  return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+         same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
+}
+
 bool sl_known_hosts_stale(const sl_known_hosts *set) {
   for (size_t i = 0; i < set->nfiles; i++) {
     const kh_file *f = &set->files[i];
@@ -180,12 +188,36 @@ bool sl_known_hosts_stale(const sl_known_hosts *set) {
     if (!f->on_disk) continue;
     bool gone = stat(f->path, &now) != 0;
     if (gone != f->missing) return true;
-    if (!gone && (now.st_ino != f->seen.st_ino || now.st_dev != f->seen.st_dev ||
-                  now.st_size != f->seen.st_size || !same_time(now.st_mtim, f->seen.st_mtim) ||
-                  !same_time(now.st_ctim, f->seen.st_ctim)))
-      return true;
+    if (!gone && !same_state(&now, &f->seen)) return true;
   }
   return false;
+}
+
+/* ---- learning ---- */
+
+kh_file *sl_kh_current_file(sl_known_hosts *set, const char *path, int fd) {
+  struct stat now;
+  if (set->broken || fstat(fd, &now) != 0) return NULL;
+  for (size_t i = 0; i < set->nfiles; i++) {
+    kh_file *f = &set->files[i];
+    if (f->on_disk && !f->missing && strcmp(f->path, path) == 0)
+      return same_state(&now, &f->seen) ? f : NULL;
+  }
+  return NULL;
+}
+
+void sl_kh_take_in(sl_known_hosts *set, kh_file *file, int fd, size_t added, const char *line) {
+  struct stat now;
+  char *copy;
+  if (fstat(fd, &now) != 0 || now.st_size != file->seen.st_size + (off_t)added) return;
+  if (!sl_kh_grow((void **)&set->learnt, set->nlearnt, &set->learnt_cap, sizeof *set->learnt))
+    return;
+  if (!(copy = strdup(line))) return;
+  set->learnt[set->nlearnt++] = copy;
+  if (sl_kh_parse(set, (size_t)(file - set->files), copy, strlen(copy)) != 0)
+    set->broken = true;
+  else
+    file->seen = now;
 }
 
 /* ---- reports ---- */

@@ -3,8 +3,8 @@
    middle, so the rule of the house is: nothing passes that OpenSSH would refuse. Knows files, host
    names and public keys; must not know sessions, policies (ask, accept-new) or Lua.
 
-   A set is filled once and asked often. It belongs to one thread at a time; the writers below use
-   no set of the caller's and may run in any thread. */
+   A set is filled once and asked often. It belongs to one thread at a time; the writers below may
+   run in any thread, learn in the set's. */
 #ifndef SL_KNOWN_HOSTS_H
 #define SL_KNOWN_HOSTS_H
 
@@ -117,8 +117,9 @@ int sl_known_hosts_append(const char *path, const char *line, unsigned wait_ms, 
 
 /* As append, but for a key: under the lock the file is asked again. 1: added; 0: the file vouches
    for the key by now; -1 also when it has come to know another key for the host, or revokes this
-   one. Two processes that learn a host at once thus agree, hashed or not. */
-int sl_known_hosts_learn(const char *path, const char *name, unsigned port,
+   one. Two processes that learn a host at once thus agree, hashed or not. `set` (or NULL) answers
+   in the file's place if it has read it as it is, and has the new line afterwards. */
+int sl_known_hosts_learn(sl_known_hosts *set, const char *path, const char *name, unsigned port,
                          const unsigned char *blob, size_t blob_len, bool hashed, unsigned wait_ms,
                          sl_err *err);
 

@@ -256,7 +256,19 @@ static int l_learn(lua_State *L) {
   unsigned port = check_port(L, 3);
   const unsigned char *blob = check_blob(L, 4, &len);
   bool hashed = check_flag(L, 5);
-  int rc = sl_known_hosts_learn(path, name, port, blob, len, hashed, check_wait(L, 6), &err);
+  int rc = sl_known_hosts_learn(NULL, path, name, port, blob, len, hashed, check_wait(L, 6), &err);
+  return push_written(L, rc, &err);
+}
+
+static int l_set_learn(lua_State *L) {
+  sl_err err;
+  size_t len;
+  sl_known_hosts *set = check_set(L);
+  const char *path = check_text(L, 2), *name = check_text(L, 3);
+  unsigned port = check_port(L, 4);
+  const unsigned char *blob = check_blob(L, 5, &len);
+  bool hashed = check_flag(L, 6);
+  int rc = sl_known_hosts_learn(set, path, name, port, blob, len, hashed, check_wait(L, 7), &err);
   return push_written(L, rc, &err);
 }
 
@@ -297,6 +309,7 @@ static const luaL_Reg methods[] = {
     {"types", l_set_types},
     {"lookup", l_set_lookup},
     {"stale", l_set_stale},
+    {"learn", l_set_learn},
     {"check_authority", l_set_check_authority},
     {"wants_certificate", l_set_wants_certificate},
     {NULL, NULL},

@@ -144,14 +144,43 @@ static int find_patterns(sl_known_hosts *set, const char *host, size_t len) {
   return 0;
 }
 
+/* What is remembered of a host; in its slot another one is forgotten. NULL: no memory. */
+static kh_memo *memo_of(sl_known_hosts *set, const char *host, size_t len) {
+  if (!set->memos && !(set->memos = calloc(KH_MEMOS, sizeof *set->memos))) return NULL;
+  kh_memo *m = &set->memos[name_hash(host, len) % KH_MEMOS];
+  if (m->name && m->len == len && memcmp(m->name, host, len) == 0) return m;
+  char *name = malloc(len + 1);
+  if (!name) return NULL;
+  memcpy(name, host, len + 1);
+  free(m->name);
+  m->name = name;
+  m->len = len;
+  m->scanned = m->found.n = 0;
+  return m;
+}
+
+void sl_kh_memos_free(sl_known_hosts *set) {
+  for (size_t i = 0; set->memos && i < KH_MEMOS; i++) {
+    free(set->memos[i].name);
+    free(set->memos[i].found.at);
+  }
+  free(set->memos);
+}
+
 static int find_hashed(sl_known_hosts *set, const char *host, size_t len) {
-  for (size_t i = 0; i < set->hashed.n; i++) {
-    const char *names = set->entries[set->hashed.at[i]].names;
+  if (set->hashed.n == 0) return 0;
+  kh_memo *m = memo_of(set, host, len);
+  if (!m) return -1;
+  for (; m->scanned < set->hashed.n; m->scanned++) {
+    uint32_t entry = set->hashed.at[m->scanned];
+    const char *names = set->entries[entry].names;
     unsigned char hash[KH_DIGEST];
     if (sl_kh_hash(set->sha1, (const unsigned char *)names, host, len, hash) != 0) return -1;
-    if (memcmp(hash, names + KH_DIGEST, KH_DIGEST) == 0 &&
-        !sl_kh_list_add(&set->found, set->hashed.at[i]))
+    if (memcmp(hash, names + KH_DIGEST, KH_DIGEST) == 0 && !sl_kh_list_add(&m->found, entry))
       return -1;
+  }
+  for (size_t i = 0; i < m->found.n; i++) {
+    if (!sl_kh_list_add(&set->found, m->found.at[i])) return -1;
   }
   return 0;
 }

@@ -230,9 +230,9 @@ static int parse_line(parser *p, char *s, char *line_end) {
   return p->doubt ? note(p, p->doubt) : 0;
 }
 
-int sl_kh_parse(sl_known_hosts *set, size_t file, size_t len) {
-  parser p = {.set = set, .file = (uint32_t)file};
-  char *s = set->files[file].text, *end = s + len;
+int sl_kh_parse(sl_known_hosts *set, size_t file, char *text, size_t len) {
+  parser p = {.set = set, .file = (uint32_t)file, .line = set->files[file].lines};
+  char *s = text, *end = s + len;
   while (s < end) {
     char *newline = memchr(s, '\n', (size_t)(end - s));
     char *stop = newline ? newline : end;
@@ -240,5 +240,6 @@ int sl_kh_parse(sl_known_hosts *set, size_t file, size_t len) {
     if (parse_line(&p, s, stop) != 0) return -1;
     s = stop + 1;
   }
+  set->files[file].lines = p.line;
   return 0;
 }

@@ -37,6 +37,7 @@ typedef struct kh_file {
   char *path, *text;
   bool on_disk, missing;
   struct stat seen;
+  uint32_t lines;
 } kh_file;
 
 typedef struct kh_note {
@@ -49,6 +50,17 @@ typedef struct kh_list { /* of entry numbers */
   size_t n, cap;
 } kh_list;
 
+/* Which hashed names are a host's. Every salt costs a hash, and a connection asks several times;
+   with a known_hosts of thousands that would be all that a fleet does. */
+typedef struct kh_memo {
+  char *name; /* NULL: free */
+  size_t len;
+  size_t scanned; /* so many of set->hashed have been tried */
+  kh_list found;
+} kh_memo;
+
+#define KH_MEMOS 1024
+
 struct sl_known_hosts {
   kh_file *files;
   size_t nfiles, files_cap;
@@ -60,6 +72,9 @@ struct sl_known_hosts {
   size_t nslots, slots_used;
   kh_list patterns, hashed; /* entries that must be tried one by one */
   kh_list found;            /* by the last lookup, in order */
+  kh_memo *memos;           /* KH_MEMOS, at their names' hashes; made for the first hashed name */
+  char **learnt;            /* lines that were added after the files had been read */
+  size_t nlearnt, learnt_cap;
   kh_note *notes;
   size_t nnotes, notes_cap;
   EVP_MD_CTX *sha1; /* made for the first hashed name */
@@ -73,8 +88,18 @@ bool sl_kh_list_add(kh_list *list, size_t entry);
 /* Reads all of a regular file into *text, with a NUL behind it; -1 and *err otherwise. */
 int sl_kh_read(int fd, const char *path, char **text, size_t *len, sl_err *err);
 
-/* Turns the text of set->files[file] into entries and notes. -1: no memory, or no SHA-1. */
-int sl_kh_parse(sl_known_hosts *set, size_t file, size_t len);
+/* Turns text behind what is known of set->files[file] into entries, which point into it, and notes.
+   -1: no memory, or no SHA-1. */
+int sl_kh_parse(sl_known_hosts *set, size_t file, char *text, size_t len);
+
+/* The file in which a descriptor stands, if the set has read it as it is now; NULL otherwise. */
+kh_file *sl_kh_current_file(sl_known_hosts *set, const char *path, int fd);
+
+/* The set takes in a line that the caller, who holds the file's lock, has just added to it. What
+   goes wrong leaves the file to be read again. */
+void sl_kh_take_in(sl_known_hosts *set, kh_file *file, int fd, size_t added, const char *line);
+
+void sl_kh_memos_free(sl_known_hosts *set);
 
 /* The name under which a host at a port stands in files. Its length, or -1 and *err. */
 ptrdiff_t sl_kh_host(const char *name, unsigned port, char out[SL_KH_NAME_MAX + 1], sl_err *err);

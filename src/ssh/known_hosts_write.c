@@ -1,7 +1,7 @@
 /* Adding to known_hosts files: never rewritten, only appended to, in one write under a lock.
-   Knows files and lines; must not know sets of the caller's, policies or Lua. Every function may
-   run in any thread; waiting for the lock is bounded, waiting for the disk (fsync) is the disk's
-   affair. */
+   Knows files and lines; must not know policies or Lua. Every function may run in any thread that
+   has the set, if there is one; waiting for the lock is bounded, waiting for the disk (fsync) is
+   the disk's affair. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -165,20 +165,21 @@ static int open_locked(const char *path, unsigned wait_ms, sl_err *err) {
   return sl_err_set(err, SL_IO, NULL, 0, "cannot lock %s: it keeps being replaced", path);
 }
 
-/* One write, the newline that the file may lack in front. A piece of a line (disk full) is taken
-   back, unless somebody who heeds no lock has written behind it. */
-static int write_line(int fd, const char *path, const char *text, size_t len, const char *line,
-                      sl_err *err) {
+/* One write, the newline that the file of `len` bytes may lack in front; how much it was, or -1. A
+   piece of a line (disk full) is taken back, unless somebody who heeds no lock has written behind
+   it. */
+static ssize_t write_line(int fd, const char *path, size_t len, bool newline, const char *line,
+                          sl_err *err) {
   char *buf = malloc(strlen(line) + 3);
   struct stat st;
   if (!buf) return sl_err_set(err, SL_MEMORY, NULL, 0, "%s: out of memory", path);
-  size_t want = (size_t)sprintf(buf, "%s%s\n", len > 0 && text[len - 1] != '\n' ? "\n" : "", line);
+  size_t want = (size_t)sprintf(buf, "%s%s\n", newline ? "\n" : "", line);
   ssize_t n;
   do n = write(fd, buf, want);
   while (n < 0 && errno == EINTR);
   int code = n < 0 ? errno : ENOSPC;
   free(buf);
-  if (n == (ssize_t)want) return fsync(fd) == 0 ? 0 : io_error(err, errno, "sync", path);
+  if (n == (ssize_t)want) return fsync(fd) == 0 ? n : io_error(err, errno, "sync", path);
   if (n > 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)len + n &&
       ftruncate(fd, (off_t)len) != 0)
     code = errno;
@@ -203,40 +204,77 @@ int sl_known_hosts_append(const char *path, const char *line, unsigned wait_ms, 
   if (check_line(line, err) != 0) return -1;
   int fd = begin(path, wait_ms, &text, &len, err);
   if (fd < 0) return -1;
-  int rc = has_line(text, len, line) ? 0 : write_line(fd, path, text, len, line, err) == 0 ? 1 : -1;
+  int rc = has_line(text, len, line) ? 0 : 1;
+  if (rc == 1 && write_line(fd, path, len, len > 0 && text[len - 1] != '\n', line, err) < 0)
+    rc = -1;
   free(text);
   close(fd); /* and so the lock */
   return rc;
 }
 
-/* 1: to be added; 0: vouched for; -1: the file says otherwise. */
-static int ask_file(const char *path, const char *text, size_t len, const char *name, unsigned port,
-                    const unsigned char *blob, size_t blob_len, sl_err *err) {
+typedef struct new_key {
+  const char *path, *name;
+  unsigned port;
+  const unsigned char *blob;
+  size_t blob_len;
+} new_key;
+
+/* 1: to be added; 0: vouched for; -1: the set says otherwise. */
+static int ask_set(sl_known_hosts *set, const new_key *k, sl_err *err) {
   sl_kh_line l = {0};
-  sl_kh_verdict v = SL_KH_ERROR;
-  sl_known_hosts *set = sl_known_hosts_new();
-  if (!set) return sl_err_set(err, SL_MEMORY, NULL, 0, "%s: out of memory", path);
-  if (sl_known_hosts_add_text(set, text, len, path, err) == 0)
-    v = sl_known_hosts_check(set, name, port, blob, blob_len, &l, err);
+  sl_kh_verdict v = sl_known_hosts_check(set, k->name, k->port, k->blob, k->blob_len, &l, err);
   if (v == SL_KH_CHANGED || v == SL_KH_REVOKED)
     sl_err_set(err, SL_HOSTKEY, v == SL_KH_CHANGED ? "changed" : "revoked", 0, "%s:%u %s", l.file,
                l.line,
                v == SL_KH_CHANGED ? "has another key for this host" : "revokes this host key");
-  sl_known_hosts_free(set);
   return v == SL_KH_UNKNOWN ? 1 : v == SL_KH_MATCH ? 0 : -1;
 }
 
-int sl_known_hosts_learn(const char *path, const char *name, unsigned port,
+static int ask_anew(const new_key *k, const char *text, size_t len, sl_err *err) {
+  sl_known_hosts *set = sl_known_hosts_new();
+  if (!set) return sl_err_set(err, SL_MEMORY, NULL, 0, "%s: out of memory", k->path);
+  int rc = sl_known_hosts_add_text(set, text, len, k->path, err) == 0 ? ask_set(set, k, err) : -1;
+  sl_known_hosts_free(set);
+  return rc;
+}
+
+/* By what the file says now. */
+static int learn_anew(int fd, const new_key *k, const char *line, sl_err *err) {
+  char *text;
+  size_t len;
+  if (sl_kh_read(fd, k->path, &text, &len, err) != 0) return -1;
+  int rc = ask_anew(k, text, len, err);
+  if (rc == 1 && write_line(fd, k->path, len, len > 0 && text[len - 1] != '\n', line, err) < 0)
+    rc = -1;
+  free(text);
+  return rc;
+}
+
+/* By a set that has read the file as it is: then a thousand hosts that are learnt one after the
+   other do not read all of it a thousand times. */
+static int learn_into(sl_known_hosts *set, kh_file *file, int fd, const new_key *k,
+                      const char *line, sl_err *err) {
+  size_t len = (size_t)file->seen.st_size;
+  char last = '\n';
+  if (len > 0 && pread(fd, &last, 1, (off_t)len - 1) != 1) return learn_anew(fd, k, line, err);
+  int rc = ask_set(set, k, err);
+  if (rc != 1) return rc;
+  ssize_t added = write_line(fd, k->path, len, last != '\n', line, err);
+  if (added < 0) return -1;
+  sl_kh_take_in(set, file, fd, (size_t)added, line);
+  return 1;
+}
+
+int sl_known_hosts_learn(sl_known_hosts *set, const char *path, const char *name, unsigned port,
                          const unsigned char *blob, size_t blob_len, bool hashed, unsigned wait_ms,
                          sl_err *err) {
-  char line[SL_KH_FORMAT_SIZE], *text;
-  size_t len;
+  char line[SL_KH_FORMAT_SIZE];
+  new_key k = {path, name, port, blob, blob_len};
   if (sl_known_hosts_format(name, port, blob, blob_len, hashed, line, err) != 0) return -1;
-  int fd = begin(path, wait_ms, &text, &len, err);
+  int fd = open_locked(path, wait_ms, err);
   if (fd < 0) return -1;
-  int rc = ask_file(path, text, len, name, port, blob, blob_len, err);
-  if (rc == 1 && write_line(fd, path, text, len, line, err) != 0) rc = -1;
-  free(text);
+  kh_file *file = set ? sl_kh_current_file(set, path, fd) : NULL;
+  int rc = file ? learn_into(set, file, fd, &k, line, err) : learn_anew(fd, &k, line, err);
   close(fd);
   return rc;
 }

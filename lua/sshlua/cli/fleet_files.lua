@@ -24,14 +24,14 @@ local function safe(name) return (name:gsub("[/%z]", "_"):gsub("^%.", "_")) end
 
 --- Hosts that share a name get files by name:port, and a number when that is not enough.
 local function names_for(fleet)
-  local count, names, taken = {}, {}, {}
+  local count, names, taken, last = {}, {}, {}, {}
   for _, h in ipairs(fleet) do count[h.name] = (count[h.name] or 0) + 1 end
   for _, h in ipairs(fleet) do
     local name = safe(count[h.name] > 1 and ("%s:%d"):format(h.name, h.port) or h.name)
-    local base, n = name, 1
+    local base = name
     while taken[name] do
-      n = n + 1
-      name = ("%s#%d"):format(base, n)
+      last[base] = (last[base] or 1) + 1
+      name = ("%s#%d"):format(base, last[base])
     end
     taken[name], names[h] = true, name
   end

@@ -151,39 +151,46 @@ function M.live_fold(o)
     end
     return order[1] ~= nil
   end
-  local function go_on()
-    while true do
-      local n, some = fleet.printed + 1, false
-      for _, h in ipairs(printer.hosts) do
-        local s = fleet.hosts[h]
-        if not (s and (s.ended or s.count >= n)) then return end
-        some = some or s.count >= n
-      end
-      if not some then return end
-      print_line(n)
-      fleet.printed = n
+  local function is_behind(s) return not (s and (s.ended or s.count > fleet.printed)) end
+  --- How many are, counted anew for each line; in between they are counted off one by one.
+  local function count_behind()
+    fleet.behind = 0
+    for _, h in ipairs(printer.hosts) do
+      if is_behind(fleet.hosts[h]) then fleet.behind = fleet.behind + 1 end
+    end
+  end
+  local function go_on(came)
+    if not fleet.behind then
+      count_behind()
+    elseif came then
+      fleet.behind = fleet.behind - 1
+    end
+    while fleet.behind == 0 and print_line(fleet.printed + 1) do
+      fleet.printed = fleet.printed + 1
+      count_behind()
     end
   end
   function printer.sink(h)
     local s = state_of(h)
     return function(bytes, stream)
       if stream == "stderr" then return end
-      local before = s.count
+      local was_behind = is_behind(s)
       s.splitter.feed(bytes)
-      -- Who is ahead keeps nobody from counting; who was last lets the line go.
-      if before <= fleet.printed and s.count > before then go_on() end
+      if was_behind and not is_behind(s) then go_on(true) end
     end
   end
   function printer.ended(r, h)
     local s = state_of(h)
+    local was_behind = is_behind(s)
     s.splitter.finish()
     s.ended = true
     if r.stderr ~= "" then io.stderr:write(("%s: %s\n"):format(r.host, fit((r.stderr:gsub("\n$", ""))))) end
     complain(o, r)
-    go_on()
+    if was_behind then go_on(true) end
   end
   function printer.finish()
     for _, h in ipairs(printer.hosts) do state_of(h).ended = true end
+    fleet.behind = nil
     go_on()
   end
   return printer

@@ -178,6 +178,17 @@ function KnownHosts:lookup(name, port) end
 ---@return boolean
 function KnownHosts:stale() end
 
+--- core.known_hosts_learn, without reading the file anew if the set has it as it is; the set knows the line afterwards.
+---@param path string
+---@param name string
+---@param port? integer
+---@param blob string
+---@param hashed? boolean
+---@param wait? number
+---@return boolean? done
+---@return boolean|sshlua.CoreError written or err
+function KnownHosts:learn(path, name, port, blob, hashed, wait) end
+
 --- The line for a key, without a newline.
 ---@param name string
 ---@param port integer

@@ -282,8 +282,8 @@ local verbosity = { VERBOSE = 1, DEBUG = 1, DEBUG2 = 2, DEBUG3 = 3 }
 --- Refusing, and saying -----------------------------------------------------------------------------------------------
 
 local function refuse(config, has_agent)
-  for _, def in ipairs(keywords.list) do
-    local value = def.status == "unsupported" and set_value(config, def.name)
+  for _, def in ipairs(keywords.unsupported) do
+    local value = set_value(config, def.name)
     if value and def.refuse(value, has_agent) then
       local message = def.name == "refuseconnection" and value or def.why
       fail(config, def.name, message, "take the line away, or put it into a section that does not concern this host")
@@ -295,9 +295,8 @@ local said = {} -- once is enough
 
 local function say(config)
   if not log.wants(1) then return end
-  for _, def in ipairs(keywords.list) do
-    local does_nothing = def.status == "ignored" or def.status == "later"
-    for _, entry in ipairs(does_nothing and lazy.load("sshlua.ssh_config.printer").entries(config, def) or {}) do
+  for _, def in ipairs(keywords.without_effect) do
+    for _, entry in ipairs(lazy.load("sshlua.ssh_config.printer").entries(config, def)) do
       local origin = entry.origin
       if origin and not said[origin .. def.name] then
         said[origin .. def.name] = true

@@ -284,4 +284,23 @@ end
 
 M.kinds = special
 
+local function those(which)
+  local list = {}
+  for _, def in ipairs(M.list) do
+    if which(def) then list[#list + 1] = def end
+  end
+  return list
+end
+
+--- Parts of the list, made once: every host of a fleet is resolved.
+M.algorithms = those(function(def) return def.kind == "algorithms" and def.list ~= "gss" end)
+M.unsupported = those(function(def) return def.status == "unsupported" end)
+M.without_effect = those(function(def) return def.status == "ignored" or def.status == "later" end)
+
+---@type table<string, any> what a keyword is when nobody has set it
+M.defaults = {}
+for _, def in ipairs(M.list) do
+  if not def.into then M.defaults[def.name] = def.default end
+end
+
 return M

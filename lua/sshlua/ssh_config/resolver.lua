@@ -58,6 +58,15 @@ local clear_on_none = {
   "securitykeyprovider", "knownhostscommand",
 }
 
+--- Settings that nobody has made are looked up, not copied: there are a hundred of them for each host of a fleet.
+local with_defaults = { __index = keywords.defaults }
+
+local function defaults_without(name)
+  local rest = options.merge(keywords.defaults)
+  rest[name] = nil
+  return { __index = rest }
+end
+
 local function fill_defaults(v, state)
   if state.stdio_forward then
     if v.exitonforwardfailure == nil then v.exitonforwardfailure = true end
@@ -72,12 +81,14 @@ local function fill_defaults(v, state)
     v.updatehostkeys = (v.verifyhostkeydns or "false") == "false" and usual and "true" or "false"
   end
   if v.serveraliveinterval == nil then v.serveraliveinterval = v.batchmode and 300 or 0 end
-  for _, def in ipairs(keywords.list) do
-    if v[def.name] == nil and def.default ~= nil and not def.into then v[def.name] = def.default end
-  end
+  local rest = with_defaults
   for _, name in ipairs(clear_on_none) do
-    if v[name] and v[name]:lower() == "none" then v[name] = nil end
+    if v[name] and v[name]:lower() == "none" then
+      v[name] = nil
+      if keywords.defaults[name] ~= nil then rest = defaults_without(name) end
+    end
   end
+  setmetatable(v, rest)
   if v.proxyjump and not v.proxyjump.last then v.proxyjump = nil end
   v.user = v.user or state.me.name
   if v.hostkeyalias then v.hostkeyalias = v.hostkeyalias:lower() end
@@ -85,9 +96,9 @@ end
 
 local function assemble(state, written)
   local v = state.values
-  for _, def in ipairs(keywords.list) do
+  for _, def in ipairs(keywords.algorithms) do
     local text = v[def.name]
-    if def.kind == "algorithms" and def.list ~= "gss" and type(text) == "string" then
+    if type(text) == "string" then
       local list, message = algorithms.openssh(def.list, text)
       if not list then fail(state, def.name, message) end
       v[def.name], written[def.name] = list, text
