@@ -122,21 +122,29 @@ local function from_text(text, label, path, opts)
   return { label = label, key = load, blob = public_half(path, text, load) }
 end
 
---- The certificates that are made for the key. `strict`: there must be one.
+local function contains(list, value)
+  for _, v in ipairs(list) do
+    if v == value then return true end
+  end
+  return false
+end
+
+--- Adds the certificates that are made for the key. `strict`: there must be one.
 local function with_certificates(identity, paths, strict)
-  local failure
-  local found = {}
+  local certificates, found, failure = identity.certificates or {}, false, nil
   for _, path in ipairs(paths) do
     local text, message = read_file(path)
     local blob, err
     if text then blob, err = core.certificate_parse(text, identity.blob) end
     if blob then
-      found[#found + 1] = blob
+      found = true
+      if not contains(certificates, blob) then certificates[#certificates + 1] = blob end
     else
       failure = failure or (text and key_error(path, err) or errors.new({ kind = "auth", message = message }))
     end
   end
-  if found[1] then identity.certificates = found elseif strict then error(failure, 0) end
+  if strict and not found then error(failure, 0) end
+  identity.certificates = certificates[1] and certificates
   return identity
 end
 
@@ -192,6 +200,7 @@ local function load_file(path, opts, explicit)
       check_mode(path)
       self = from_text(text, path, path, opts)
       self.path = path
+      with_certificates(self, { path .. ".pub" }, false) -- as in ssh, which shows what is in there
     end
     return with_certificates(self, certificates, strict)
   end)
