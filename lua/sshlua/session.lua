@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local places = require("sshlua.places")
 local privilege = require("sshlua.privilege")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
@@ -23,21 +24,23 @@ local OPENS_AT_ONCE = 32
 ---@class sshlua.Session
 ---@field name string
 ---@field core userdata the C object underneath: its verbs are in meta/core.lua
----@field package open integer channels that are open or being opened
----@field package opened integer channels that are open
----@field package limit number how many there may be at once, as far as we know
+---@field package places sshlua.Places for channels
 local Session = {}
 local session_mt = { __index = Session, __name = "sshlua.Session" }
 
 ---@param core_session userdata authenticated
 ---@param target table as connect.target makes it
 ---@param open_seconds number for opening one channel
+---@param place_seconds number for a place to come free
 ---@param child? sshlua.Proxy the process that carries it
-function M.new(core_session, target, open_seconds, child)
+function M.new(core_session, target, open_seconds, place_seconds, child)
   return setmetatable({
     child = child,
     core = core_session, name = target.name, port = target.port, target = target,
-    open = 0, opened = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
+    open_seconds = open_seconds,
+    places = places.new(target.name, target.opts.max_sessions, place_seconds, function()
+      return core_session:is_alive()
+    end),
   }, session_mt)
 end
 
@@ -59,39 +62,14 @@ end
 
 --- Channels ---------------------------------------------------------------------------------------------------------
 
-local function waiters(self)
-  self.line = self.line or {}
-  return self.line
-end
-
-local function wake_all(self)
-  local line = waiters(self)
-  while #line > 0 do
-    local entry = table.remove(line, 1)
-    if entry.done then entry.done() end
-  end
-end
-
-local function take_place(self)
-  while self.open >= self.limit do
-    local line = waiters(self)
-    task.await(function(done)
-      local entry = { done = done }
-      line[#line + 1] = entry
-      return { cancel = function() entry.done = nil end }
-    end)
-    if not self.core:is_alive() then wake_all(self) end -- none of them can be served
+--- Returns when waiting for one began, if it did.
+local function take_place(self, since)
+  local taken
+  while true do
+    taken, since = self.places:take(since)
+    if taken then return since end
+    if not self.core:is_alive() then self.places:wake_all() end -- none of them can be served
     require_alive(self)
-  end
-  self.open = self.open + 1
-end
-
-local function give_place(self)
-  self.open = self.open - 1
-  local line = waiters(self)
-  while #line > 0 do
-    local entry = table.remove(line, 1)
-    if entry.done then return entry.done() end
   end
 end
 
@@ -113,44 +91,24 @@ local function start_open(self, done)
   end }
 end
 
---- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
---- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours
---- is open, somebody else's or a dying one may be: a few more tries.
+--- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn.
+--- When none of ours is open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
-local TEST_AGAIN_AFTER = 64
-
-local function learn_limit(self)
-  self.limit = math.min(self.limit, self.opened)
-  self.learnt = 0
-  if log.wants(2) then log.emit(2, self.name, "max_sessions", { learnt = self.limit }) end
-end
-
-local function channel_gone(self)
-  self.opened = self.opened - 1
-  if self.learnt then
-    self.learnt = self.learnt + 1
-    if self.learnt % TEST_AGAIN_AFTER == 0 and self.limit < (self.target.opts.max_sessions or math.huge) then
-      self.limit = self.limit + 1
-    end
-  end
-end
 
 function Session:_open_channel()
   require_alive(self)
-  local alone = 0
+  local alone, since = 0, nil
   while true do
-    take_place(self)
+    since = take_place(self, since)
     local ok, ch = pcall(await, start_open, self)
     if ok then
-      self.opened = self.opened + 1
+      self.places:note_open()
       return ch
     end
     local refused = errors.is(ch, "channel") and ch.name == "SSH_OPEN_FAILURE"
-    if refused and self.opened > 0 then
-      learn_limit(self)
-      give_place(self)
-    else
-      give_place(self)
+    local learnt = refused and self.places:refused()
+    if not refused then self.places:give() end
+    if not learnt then
       if not self.core:is_alive() then error(self:_lost(), 0) end
       alone = alone + 1
       if not refused or alone >= REFUSED_ALONE_TRIES then
@@ -164,9 +122,16 @@ end
 
 function Session:_close_channel(ch)
   if not ch:close() then return end
-  channel_gone(self)
-  give_place(self)
+  self.places:note_closed(ch)
 end
+
+--- Nobody waits for the channel's end; somebody does.
+function Session:_keep_channel(ch)
+  self.places:keep(ch)
+  return ch
+end
+
+function Session:_expect_end(ch) self.places:expect(ch) end
 
 --- Verbs ------------------------------------------------------------------------------------------------------------
 
@@ -284,7 +249,7 @@ function Session:close()
     pcall(scope.shield, scope.timeout, CLOSE_SECONDS, await, self.core.disconnect, self.core)
   end
   self.core:close()
-  wake_all(self)
+  self.places:wake_all()
   if self.child then self.child:close() end
   if log.wants(2) then log.emit(2, self.name, "closed") end
 end
@@ -293,6 +258,7 @@ end
 function Session:abort()
   self.closed = true
   self.core:close()
+  self.places:wake_all()
   if self.child then self.child:close() end
 end
 session_mt.__close = Session.close

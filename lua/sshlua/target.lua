@@ -19,6 +19,7 @@ local M = {}
 M.phase_limits = {
   resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10,
   sftp = 120, -- how long an SFTP server may be silent while answers are owed
+  place = 300, -- how long one waits for a channel while processes and shells hold all that there may be
 }
 
 --- What ssh.connect and ssh.host take. Lists may be strings with commas.
