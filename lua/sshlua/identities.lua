@@ -34,6 +34,12 @@ local function read_file(path)
   return text or ""
 end
 
+--- A private key's text never becomes a Lua string, which nobody could wipe.
+local function read_key(path)
+  local text, err = core.secret_text("key file", path)
+  return text, err and err.message
+end
+
 local function key_error(label, err)
   local e = errors.from(err)
   if e.message:sub(1, #label) ~= label then e.message = label .. ": " .. e.message end
@@ -110,6 +116,7 @@ end
 local function from_text(text, label, path, opts)
   local ok, key = pcall(task.await, core.key_parse, text, nil)
   if ok then
+    if core.is_secret(text) and path then text:wipe() end -- one of the script's is the script's
     local ready = not key:is_slow() and key or nil
     return { label = label, blob = key:blob(), key = function() return key end, ready = ready }
   end
@@ -190,7 +197,7 @@ local function load_file(path, opts, explicit)
   local known = files[path]
   if known and same(known.stamp, stamp) then return known.identity() end
   local identity = once(function()
-    local text, message = read_file(path)
+    local text, message = read_key(path)
     local self = explicit and from_public(text or read_file(path .. ".pub"), path)
     if not self and not text then
       if explicit then errors.raise({ kind = "auth", name = "ENOENT", message = message }) end

@@ -99,6 +99,7 @@ static int auth_step(sl_op *op) {
   }
   bool needs_signature = s->auth.sign_asked && !s->auth.signature;
   if (rc == sl_step_again() && (needs_signature || s->auth.asks)) return 0;
+  if (rc != sl_step_again()) sl_auth_forget(&s->auth); /* connections last for hours */
   return rc;
 }
 

@@ -17,6 +17,7 @@ int sl_auth_start(lua_State *L, sl_session *s, int done_idx, int (*call)(sl_sess
 
 /* auth_prompts.c */
 int sl_auth_push_prompts(lua_State *L, const sl_auth *a);
+void sl_auth_forget(sl_auth *a);        /* what was answered: the attempt is over */
 void sl_auth_clear_prompts(sl_auth *a); /* questions, answers and the fibre that waits for them */
 int sl_auth_password(lua_State *L);
 int sl_auth_kbdint(lua_State *L);

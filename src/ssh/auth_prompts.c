@@ -30,9 +30,13 @@ static void clear_questions(sl_auth *a) {
   a->name = a->instruction = NULL;
 }
 
-void sl_auth_clear_prompts(sl_auth *a) {
+void sl_auth_forget(sl_auth *a) {
   sl_auth_wipe(&a->password, a->password_len);
   clear_answers(a);
+}
+
+void sl_auth_clear_prompts(sl_auth *a) {
+  sl_auth_forget(a);
   clear_questions(a);
   sl_fibre_free(a->fibre);
   a->fibre = NULL;
@@ -41,6 +45,7 @@ void sl_auth_clear_prompts(sl_auth *a) {
 void sl_auth_end_fibre(sl_session *s) {
   s->auth.aborting = true;
   while (s->auth.fibre && sl_fibre_resume(s->auth.fibre)) continue;
+  sl_auth_forget(&s->auth);
 }
 
 static void push_bytes(lua_State *L, const char *field, const char *text) {
