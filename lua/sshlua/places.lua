@@ -18,7 +18,6 @@ local LOOK_FIRST, LOOK_SECONDS = 0.02, 1
 ---@class sshlua.Places
 ---@field limit number channels at once, as far as we know
 ---@field taken integer channels that are open or being opened
----@field opened integer channels that are open
 ---@field package kept table<any, boolean> those whose end nobody waits for: a process, a shell, SFTP
 local Places = {}
 local places_mt = { __index = Places, __name = "sshlua.Places" }
@@ -31,7 +30,7 @@ local places_mt = { __index = Places, __name = "sshlua.Places" }
 function M.new(name, most, seconds, is_alive)
   return setmetatable({
     name = name, is_alive = is_alive, most = most or math.huge, limit = most or math.huge, seconds = seconds,
-    taken = 0, opened = 0, line = {}, waiting = 0, kept = {}, kept_count = 0,
+    taken = 0, line = {}, waiting = 0, kept = {}, kept_count = 0,
   }, places_mt)
 end
 
@@ -161,12 +160,8 @@ function Places:give()
   wake_first(self)
 end
 
---- The channel was opened.
-function Places:note_open() self.opened = self.opened + 1 end
-
 --- The channel is gone: its place is the next one's.
 function Places:note_closed(ch)
-  self.opened = self.opened - 1
   self:expect(ch)
   if self.learnt then
     self.learnt = self.learnt + 1
@@ -179,14 +174,15 @@ end
 
 --- The server has refused the channel: so many as there are are as many as there may be. False: there are none, and
 --- nothing to learn.
+---@param opened integer how many are open
 ---@return boolean
-function Places:refused()
-  if self.opened == 0 then
+function Places:refused(opened)
+  if opened == 0 then
     self:give()
     return false
   end
   self.taken = self.taken - 1
-  self.limit = math.min(self.limit, self.opened)
+  self.limit = math.min(self.limit, opened)
   if self.lesson ~= self.limit and log.wants(2) then
     log.emit(2, self.name, "max_sessions", { learnt = self.limit })
   end

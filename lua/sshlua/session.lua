@@ -73,14 +73,16 @@ local function take_place(self, since)
   end
 end
 
---- Opens one within its deadline. A scope around each open would cost more than all else that a short command needs.
-local function start_open(self, done)
+--- first(ch, done), with a deadline for the channel's opening. A scope around each would cost more than all else that a
+--- short command needs.
+local function start_first(self, ch, first, done)
   local timer
-  local op = self.core:open_channel(self.target.opts.window, function(...)
+  local op = first(ch, function(...)
     timer:cancel()
     return done(...)
   end)
   timer = scope.timer(self.open_seconds, function()
+    if ch:is_open() then return end
     op:cancel()
     local message = ("the server did not open a channel within %g s"):format(self.open_seconds)
     done(errors.new({ kind = "timeout", host = self.name, phase = "channel", message = message }))
@@ -95,29 +97,50 @@ end
 --- When none of ours is open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
 
-function Session:_open_channel()
-  require_alive(self)
-  local alone, since = 0, nil
-  while true do
-    since = take_place(self, since)
-    local ok, ch = pcall(await, start_open, self)
-    if ok then
-      self.places:note_open()
-      return ch
-    end
-    local refused = errors.is(ch, "channel") and ch.name == "SSH_OPEN_FAILURE"
-    local learnt = refused and self.places:refused()
-    if not refused then self.places:give() end
-    if not learnt then
-      if not self.core:is_alive() then error(self:_lost(), 0) end
-      alone = alone + 1
-      if not refused or alone >= REFUSED_ALONE_TRIES then
-        if refused then ch.hint = "MaxSessions may be used up, or the account may be restricted" end
-        error(errors.wrap(ch, { host = self.name, phase = "channel", op = "open_channel" }), 0)
-      end
-      scope.sleep(0.02 * 2 ^ alone)
-    end
+--- A channel was not opened: returns how often that was while none of ours was open, or raises when another try makes
+--- no sense.
+local function not_opened(self, ch, err, alone)
+  local refused = errors.is(err, "channel") and err.name == "SSH_OPEN_FAILURE"
+  local alive = self.core:is_alive()
+  local opened = alive and self.core:count_open() or 0
+  ch:close()
+  if not refused then self.places:give() elseif self.places:refused(opened) then return alone end
+  if not alive and not errors.is(err, "cancelled") then error(self:_lost(), 0) end
+  if not refused or alone + 1 >= REFUSED_ALONE_TRIES then
+    if refused then err.hint = "MaxSessions may be used up, or the account may be restricted" end
+    error(errors.wrap(err, { host = self.name, phase = "channel", op = "open_channel" }), 0)
   end
+  scope.sleep(0.02 * 2 ^ (alone + 1))
+  return alone + 1
+end
+
+local attempt
+
+local function answered(self, first, variables, alone, since, ch, ok, ...)
+  if ok or ch:is_open() then return ch, ok, ... end
+  return attempt(self, first, variables, not_opened(self, ch, (...), alone), since)
+end
+
+function attempt(self, first, variables, alone, since)
+  require_alive(self)
+  since = take_place(self, since)
+  local ch = self.core:open_channel(self.target.opts.window, variables)
+  return answered(self, first, variables, alone, since, ch, pcall(await, start_first, self, ch, first))
+end
+
+--- Opens a channel and starts first(ch, done) on it, without a wait in between. Returns the channel, and then what
+--- pcall would. Raises when there is no channel.
+---@param first fun(ch: userdata, done: function): userdata
+---@param variables? string[] names and values by turns, which the server gets as soon as it has opened it
+function Session:_on_channel(first, variables) return attempt(self, first, variables, 0) end
+
+local function opened(ch, done) return ch:opened(done) end
+
+function Session:_open_channel()
+  local ch, ok, err = self:_on_channel(opened)
+  if ok then return ch end
+  self:_close_channel(ch)
+  error(err, 0)
 end
 
 function Session:_close_channel(ch)
