@@ -1,16 +1,14 @@
 --- Proving who we are (RFC 4252): methods in the configured order, several factors, prompts that may wait. Errors say
---- what
---- was tried and why each failed.
+--- what was tried and why each failed.
 
 local lazy = require("sshlua.lazy")
 local agent = lazy("sshlua.agent")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local home = require("sshlua.home")
-local identities = require("sshlua.identities")
+local key_offers = require("sshlua.key_offers")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
-local rsa_size = lazy("sshlua.rsa_size")
 local secret = require("sshlua.secret")
 local task = require("sshlua.task.core")
 
@@ -27,13 +25,16 @@ local ROUNDS_MAX = 50 -- of one keyboard-interactive attempt; a server could ask
 ---@field allowed? string methods that can continue; nil until the server has said so
 ---@field notes string[] what was tried
 ---@field used sshlua.Identity[] the keys that were accepted
+---@field offers? sshlua.KeyOffers
 
 local function note(self, label, why)
   local text = errors.is(why) and why.message or tostring(why)
   label = home.shorten(label)
   if text:sub(1, #label + 2) == label .. ": " then text = text:sub(#label + 3) end
   if errors.is(why) and why.name == "NEED_PASSPHRASE" then text = "passphrase needed" end
-  self.notes[#self.notes + 1] = label .. ": " .. text
+  text = label .. ": " .. text
+  if not self.noted[text] then self.notes[#self.notes + 1] = text end
+  self.noted[text] = true
   if errors.is(why) and not self.cause then self.cause = why end
 end
 
@@ -56,7 +57,8 @@ local function allows(self, method)
   return ("," .. self.allowed .. ","):find("," .. method .. ",", 1, true) ~= nil
 end
 
---- One attempt; "ok", "partial" or "failed". Anything but a refusal is raised.
+--- One attempt; "ok", "partial" or "failed", and then whether it was the server that refused. Anything but a refusal is
+--- raised.
 local function attempt(self, method, label, fn)
   local before = core.now()
   local ok, result = pcall(fn)
@@ -75,7 +77,7 @@ local function attempt(self, method, label, fn)
   if partial then return "partial" end
   local refused = errors.is(result) and (result.name or ""):find("^LIBSSH2_ERROR_") ~= nil
   note(self, label, refused and "refused" or result)
-  return "failed"
+  return "failed", refused
 end
 
 --- publickey --------------------------------------------------------------------------------------------------------
@@ -97,57 +99,23 @@ local function sign_with(self, id, blob)
   return result
 end
 
---- Which signature algorithms a kind of key is for.
-local rsa_names = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" }
-local CERT = "-cert-v01@openssh.com"
-
-local function is_accepted(opts, key_type)
-  if not opts.pubkey_algorithms then return true end
-  local names = { key_type }
-  if key_type == "ssh-rsa" then names = rsa_names end
-  if key_type == "ssh-rsa" .. CERT then names = { rsa_names[1] .. CERT, rsa_names[2] .. CERT, rsa_names[3] .. CERT } end
-  for _, name in ipairs(names) do
-    for _, accepted in ipairs(opts.pubkey_algorithms) do
-      if name == accepted then return true end
-    end
+local function accepted(self, id)
+  for _, known in ipairs(self.used) do
+    if known == id then return end
   end
-  return false
-end
-
---- What of an identity may be offered: its certificates, itself.
-local function blobs_of(self, id)
-  local opts, out = self.target.opts, {}
-  local short = rsa_size.problem(id.blob, opts)
-  if short then
-    note(self, id.label, short)
-    return out
-  end
-  local refused
-  local blobs = { id.blob }
-  for i, certificate in ipairs(id.certificates or {}) do table.insert(blobs, i, certificate) end
-  for _, blob in ipairs(blobs) do
-    local key_type = core.key_type(blob) or blob:match("^....(.-)%z") or ""
-    if is_accepted(opts, key_type) then out[#out + 1] = blob else refused = key_type end
-  end
-  if not out[1] then note(self, id.label, refused .. " is not among PubkeyAcceptedAlgorithms") end
-  return out
+  self.used[#self.used + 1] = id
 end
 
 local function publickey(self)
-  if not self.identities then
-    self.identities = identities.collect(self.target.opts, function(label, why) note(self, label, why) end)
-  end
-  while #self.identities > 0 and allows(self, "publickey") do
-    local id = table.remove(self.identities, 1)
-    for _, blob in ipairs(blobs_of(self, id)) do
-      if blob then
-        local outcome = attempt(self, "publickey", id.label, function() return sign_with(self, id, blob) end)
-        if outcome ~= "failed" then
-          self.used[#self.used + 1] = id
-          return outcome
-        end
-      end
-    end
+  self.offers = self.offers or key_offers.new(self.target.opts, function(label, why) note(self, label, why) end)
+  while allows(self, "publickey") do
+    local offer = self.offers:next()
+    if not offer then break end
+    local id = offer.id
+    local outcome, refused = attempt(self, "publickey", id.label, function() return sign_with(self, id, offer.blob) end)
+    if outcome ~= "failed" then accepted(self, id) end
+    if outcome ~= "failed" or refused then self.offers:settle(offer) end
+    if outcome ~= "failed" then return outcome end
   end
   return "failed"
 end
@@ -353,7 +321,9 @@ end
 ---@param target table {name=, user=, opts=}
 ---@return sshlua.Identity[] used the keys that were accepted
 function M.authenticate(session, target)
-  local self = { session = session, target = target, notes = {}, used = {}, password_tries = 0, kbdint_tries = 0 }
+  local self = {
+    session = session, target = target, notes = {}, noted = {}, used = {}, password_tries = 0, kbdint_tries = 0,
+  }
   local order = check_methods(options.list(target.opts.methods or default_methods))
   for _ = 1, 10 do
     local ok, outcome = pcall(one_factor, self, order)
@@ -361,6 +331,7 @@ function M.authenticate(session, target)
     if outcome == "ok" then return self.used end
     if outcome == "failed" then give_up(self) end
     self.password_tries, self.kbdint_tries = 0, 0 -- a factor was accepted: the next one
+    if self.offers then self.offers:again() end
   end
   give_up(self)
 end

@@ -34,6 +34,12 @@ local function read_file(path)
   return text or ""
 end
 
+--- A private key's text never becomes a Lua string, which nobody could wipe.
+local function read_key(path)
+  local text, err = core.secret_text("key file", path)
+  return text, err and err.message
+end
+
 local function key_error(label, err)
   local e = errors.from(err)
   if e.message:sub(1, #label) ~= label then e.message = label .. ": " .. e.message end
@@ -110,6 +116,7 @@ end
 local function from_text(text, label, path, opts)
   local ok, key = pcall(task.await, core.key_parse, text, nil)
   if ok then
+    if core.is_secret(text) and path then text:wipe() end -- one of the script's is the script's
     local ready = not key:is_slow() and key or nil
     return { label = label, blob = key:blob(), key = function() return key end, ready = ready }
   end
@@ -122,21 +129,29 @@ local function from_text(text, label, path, opts)
   return { label = label, key = load, blob = public_half(path, text, load) }
 end
 
---- The certificates that are made for the key. `strict`: there must be one.
+local function contains(list, value)
+  for _, v in ipairs(list) do
+    if v == value then return true end
+  end
+  return false
+end
+
+--- Adds the certificates that are made for the key. `strict`: there must be one.
 local function with_certificates(identity, paths, strict)
-  local failure
-  local found = {}
+  local certificates, found, failure = identity.certificates or {}, false, nil
   for _, path in ipairs(paths) do
     local text, message = read_file(path)
     local blob, err
     if text then blob, err = core.certificate_parse(text, identity.blob) end
     if blob then
-      found[#found + 1] = blob
+      found = true
+      if not contains(certificates, blob) then certificates[#certificates + 1] = blob end
     else
       failure = failure or (text and key_error(path, err) or errors.new({ kind = "auth", message = message }))
     end
   end
-  if found[1] then identity.certificates = found elseif strict then error(failure, 0) end
+  if strict and not found then error(failure, 0) end
+  identity.certificates = certificates[1] and certificates
   return identity
 end
 
@@ -182,7 +197,7 @@ local function load_file(path, opts, explicit)
   local known = files[path]
   if known and same(known.stamp, stamp) then return known.identity() end
   local identity = once(function()
-    local text, message = read_file(path)
+    local text, message = read_key(path)
     local self = explicit and from_public(text or read_file(path .. ".pub"), path)
     if not self and not text then
       if explicit then errors.raise({ kind = "auth", name = "ENOENT", message = message }) end
@@ -192,6 +207,7 @@ local function load_file(path, opts, explicit)
       check_mode(path)
       self = from_text(text, path, path, opts)
       self.path = path
+      with_certificates(self, { path .. ".pub" }, false) -- as in ssh, which shows what is in there
     end
     return with_certificates(self, certificates, strict)
   end)

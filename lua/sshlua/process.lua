@@ -287,6 +287,7 @@ local function merged_readers(ch)
 end
 
 local function process_on(session, ch, cmd, merge)
+  session:_keep_channel(ch)
   local self = setmetatable({ session = session, ch = ch, cmd = cmd, started = core.now() }, process_mt)
   self.stdin = stream.writer(function(bytes) await(ch.write, ch, bytes) end, function() await(ch.send_eof, ch) end,
     session.target and session.target.opts.max_write_buffer)
@@ -316,7 +317,7 @@ end
 ---@param pty boolean|table|nil
 ---@param text string|nil nil: the user's shell
 function M.dialogue(session, env, pty, text)
-  return launch(session, env, pty, function(refused)
+  return session:_keep_channel(launch(session, env, pty, function(refused)
     if text then return command.wrap(text, nil, refused) end
     if refused then
       errors.raise({
@@ -324,7 +325,7 @@ function M.dialogue(session, env, pty, text)
         hint = "AcceptEnv in sshd_config, or set it in the dialogue",
       })
     end
-  end)
+  end))
 end
 
 --- A subsystem of the server (RFC 4254 6.5) as a process.
@@ -364,7 +365,9 @@ end
 ---@return sshlua.Result
 function Process:wait()
   if not self.result then
+    self.session:_expect_end(self.ch)
     local ok, result = pcall(finish, self)
+    if not ok and not self.closed and self.session:is_alive() then self.session:_keep_channel(self.ch) end
     if not ok then error(errors.wrap(result, { host = self.session.name, op = "wait" }), 0) end
     self.result = result
   end

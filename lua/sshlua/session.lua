@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
+local places = require("sshlua.places")
 local privilege = require("sshlua.privilege")
 local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
@@ -23,20 +24,23 @@ local OPENS_AT_ONCE = 32
 ---@class sshlua.Session
 ---@field name string
 ---@field core userdata the C object underneath: its verbs are in meta/core.lua
----@field package open integer channels that are open or being opened
----@field package limit number how many there may be at once, as far as we know
+---@field package places sshlua.Places for channels
 local Session = {}
 local session_mt = { __index = Session, __name = "sshlua.Session" }
 
 ---@param core_session userdata authenticated
 ---@param target table as connect.target makes it
 ---@param open_seconds number for opening one channel
+---@param place_seconds number for a place to come free
 ---@param child? sshlua.Proxy the process that carries it
-function M.new(core_session, target, open_seconds, child)
+function M.new(core_session, target, open_seconds, place_seconds, child)
   return setmetatable({
     child = child,
     core = core_session, name = target.name, port = target.port, target = target,
-    open = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
+    open_seconds = open_seconds,
+    places = places.new(target.name, target.opts.max_sessions, place_seconds, function()
+      return core_session:is_alive()
+    end),
   }, session_mt)
 end
 
@@ -58,39 +62,14 @@ end
 
 --- Channels ---------------------------------------------------------------------------------------------------------
 
-local function waiters(self)
-  self.line = self.line or {}
-  return self.line
-end
-
-local function wake_all(self)
-  local line = waiters(self)
-  while #line > 0 do
-    local entry = table.remove(line, 1)
-    if entry.done then entry.done() end
-  end
-end
-
-local function take_place(self)
-  while self.open >= self.limit do
-    local line = waiters(self)
-    task.await(function(done)
-      local entry = { done = done }
-      line[#line + 1] = entry
-      return { cancel = function() entry.done = nil end }
-    end)
-    if not self.core:is_alive() then wake_all(self) end -- none of them can be served
+--- Returns when waiting for one began, if it did.
+local function take_place(self, since)
+  local taken
+  while true do
+    taken, since = self.places:take(since)
+    if taken then return since end
+    if not self.core:is_alive() then self.places:wake_all() end -- none of them can be served
     require_alive(self)
-  end
-  self.open = self.open + 1
-end
-
-local function give_place(self)
-  self.open = self.open - 1
-  local line = waiters(self)
-  while #line > 0 do
-    local entry = table.remove(line, 1)
-    if entry.done then return entry.done() end
   end
 end
 
@@ -114,26 +93,9 @@ local function start_first(self, ch, first, done)
   end }
 end
 
---- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn. A
---- refusal may have met a channel that was just dying, so the lesson is tested again after a while. When none of ours
---- is open, somebody else's or a dying one may be: a few more tries.
+--- sshd refuses channels beyond MaxSessions: the refusal teaches how many there may be, and the rest waits its turn.
+--- When none of ours is open, somebody else's or a dying one may be: a few more tries.
 local REFUSED_ALONE_TRIES = 6
-local TEST_AGAIN_AFTER = 64
-
-local function learn_limit(self, opened)
-  self.limit = math.min(self.limit, opened)
-  self.learnt = 0
-  if log.wants(2) then log.emit(2, self.name, "max_sessions", { learnt = self.limit }) end
-end
-
-local function channel_gone(self)
-  if self.learnt then
-    self.learnt = self.learnt + 1
-    if self.learnt % TEST_AGAIN_AFTER == 0 and self.limit < (self.target.opts.max_sessions or math.huge) then
-      self.limit = self.limit + 1
-    end
-  end
-end
 
 --- A channel was not opened: returns how often that was while none of ours was open, or raises when another try makes
 --- no sense.
@@ -142,9 +104,7 @@ local function not_opened(self, ch, err, alone)
   local alive = self.core:is_alive()
   local opened = alive and self.core:count_open() or 0
   ch:close()
-  if refused and opened > 0 then learn_limit(self, opened) end
-  give_place(self)
-  if refused and opened > 0 then return alone end
+  if not refused then self.places:give() elseif self.places:refused(opened) then return alone end
   if not alive and not errors.is(err, "cancelled") then error(self:_lost(), 0) end
   if not refused or alone + 1 >= REFUSED_ALONE_TRIES then
     if refused then err.hint = "MaxSessions may be used up, or the account may be restricted" end
@@ -156,16 +116,16 @@ end
 
 local attempt
 
-local function answered(self, first, variables, alone, ch, ok, ...)
+local function answered(self, first, variables, alone, since, ch, ok, ...)
   if ok or ch:is_open() then return ch, ok, ... end
-  return attempt(self, first, variables, not_opened(self, ch, (...), alone))
+  return attempt(self, first, variables, not_opened(self, ch, (...), alone), since)
 end
 
-function attempt(self, first, variables, alone)
+function attempt(self, first, variables, alone, since)
   require_alive(self)
-  take_place(self)
+  since = take_place(self, since)
   local ch = self.core:open_channel(self.target.opts.window, variables)
-  return answered(self, first, variables, alone, ch, pcall(await, start_first, self, ch, first))
+  return answered(self, first, variables, alone, since, ch, pcall(await, start_first, self, ch, first))
 end
 
 --- Opens a channel and starts first(ch, done) on it, without a wait in between. Returns the channel, and then what
@@ -185,9 +145,16 @@ end
 
 function Session:_close_channel(ch)
   if not ch:close() then return end
-  channel_gone(self)
-  give_place(self)
+  self.places:note_closed(ch)
 end
+
+--- Nobody waits for the channel's end; somebody does.
+function Session:_keep_channel(ch)
+  self.places:keep(ch)
+  return ch
+end
+
+function Session:_expect_end(ch) self.places:expect(ch) end
 
 --- Verbs ------------------------------------------------------------------------------------------------------------
 
@@ -306,7 +273,7 @@ function Session:close()
     pcall(scope.shield, scope.timeout, CLOSE_SECONDS, await, self.core.disconnect, self.core)
   end
   self.core:close()
-  wake_all(self)
+  self.places:wake_all()
   if self.child then self.child:close() end
   if log.wants(2) then log.emit(2, self.name, "closed") end
 end
@@ -315,6 +282,7 @@ end
 function Session:abort()
   self.closed = true
   self.core:close()
+  self.places:wake_all()
   if self.child then self.child:close() end
 end
 session_mt.__close = Session.close

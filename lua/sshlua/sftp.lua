@@ -87,6 +87,7 @@ function M.open(session, who)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)
   end
   local self = { session = session, ch = ch, core = result, name = session.name, offers = result:offers() }
+  session:_keep_channel(ch)
   local timeouts = session.target.opts.timeouts
   self.watch = sftp_watch.new(self, timeouts and timeouts.sftp)
   return setmetatable(self, sftp_mt)

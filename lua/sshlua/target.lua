@@ -19,6 +19,7 @@ local M = {}
 M.phase_limits = {
   resolve = 10, connect = 10, greeting = 10, handshake = 15, hostkey = 300, auth = 30, channel = 10,
   sftp = 120, -- how long an SFTP server may be silent while answers are owed
+  place = 300, -- how long one waits for a channel while processes and shells hold all that there may be
 }
 
 --- What ssh.connect and ssh.host take. Lists may be strings with commas.
@@ -39,7 +40,7 @@ M.phase_limits = {
 ---@field server_alive_interval? number seconds, default 15; 0: off
 ---@field server_alive_count_max? integer default 3
 ---@field identity? string|string[]|false private key files; false: none
----@field identity_data? string a private key as text
+---@field identity_data? string|sshlua.Secret a private key as text
 ---@field certificate? string|string[] files
 ---@field passphrase? string|sshlua.Secret|fun(key: string, try: integer): string?
 ---@field agent? boolean|string false: none; a string: its socket; default $SSH_AUTH_SOCK
@@ -83,7 +84,7 @@ M.phase_limits = {
 --- The same as options.check wants it.
 M.options = {
   user = "string", port = "port", hostname = "string", -- hostname: where to connect, if not to the name
-  identity = "list|false", identity_data = "string", certificate = "list", passphrase = "string|secret|function",
+  identity = "list|false", identity_data = "string|secret", certificate = "list", passphrase = "string|secret|function",
   identities_only = "boolean", agent = "boolean|string", password = "string|secret|function",
   change_password = "function",
   keyboard_interactive = "function|table", methods = "list", batch = "boolean", banner = "function",

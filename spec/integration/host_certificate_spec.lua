@@ -215,6 +215,13 @@ describe("a host certificate", function()
     assert.truthy(e.message:find "not among host_key_algorithms", e.message)
   end))
 
+  it("signed with SHA-1 is taken where its algorithm is named, and nowhere else", body(function()
+    local old = "ssh-rsa-cert-v01@openssh.com"
+    certify(authority "one", "rsa", nil, "HostKeyAlgorithms " .. old)
+    connect(ca_line(authority "one"), { host_key_algorithms = old })
+    fails("handshake", connect, ca_line(authority "one"))
+  end))
+
   it("is shown to verify_host_key, and pins mean its plain key", body(function()
     local host = fleet():host()
     certify(authority "one")

@@ -197,9 +197,6 @@ static int check_file(const struct stat *st, const char *path, sl_err *e) {
   if (st->st_mode & 077)
     return sl_err_set(e, SL_AUTH, "BAD_PERMISSIONS", 0, "%.180s: permissions %04o are too open",
                       path, (unsigned)(st->st_mode & 07777));
-  if (st->st_size > SL_SECRET_MAX)
-    return sl_err_set(e, SL_LIMIT, "EFBIG", EFBIG, "%.180s: longer than %d bytes", path,
-                      SL_SECRET_MAX);
   return 0;
 }
 
@@ -216,26 +213,49 @@ static ssize_t read_all(int fd, char *to, size_t room) {
   return (ssize_t)n;
 }
 
+static int cannot_read(sl_err *e, const char *path) {
+  return sl_err_set(e, SL_IO, "EIO", errno, "%.180s: %s", path, strerror(errno));
+}
+
+/* Reads a file into a new secret at the top. `only_owner`: nobody else may have access. -1 with *e. */
+static ssize_t read_file(lua_State *L, bool only_owner, sl_err *e) {
+  const char *name = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
+  struct stat st;
+  if (stat(path, &st) != 0) return cannot_read(e, path);
+  size_t room = S_ISREG(st.st_mode) && st.st_size < SL_SECRET_MAX ? (size_t)st.st_size : SL_SECRET_MAX;
+  sl_secret *s = sl_secret_push(L, name, room); /* and the NUL, in whose place a byte too many shows */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_owner ? O_NONBLOCK : 0));
+  ssize_t n = -1;
+  if (fd < 0 || fstat(fd, &st) != 0)
+    cannot_read(e, path);
+  else if ((!only_owner || check_file(&st, path, e) == 0) && (n = read_all(fd, s->bytes, room + 1)) < 0)
+    cannot_read(e, path);
+  if (fd >= 0) close(fd);
+  if (n <= (ssize_t)room) return n;
+  sl_wipe(s->bytes, (size_t)n);
+  return sl_err_set(e, SL_LIMIT, "EFBIG", EFBIG, "%.180s: longer than %d bytes, or just being written", path,
+                    SL_SECRET_MAX);
+}
+
 /* secret_file(name, path) -> secret without the newline at its end, or nil, err. Only the owner may
  * have access. */
 static int l_secret_file(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
   sl_err e = {0};
-  sl_secret *s = sl_secret_push(L, name, SL_SECRET_MAX);
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  struct stat st;
-  ssize_t n = -1;
-  if (fd < 0 || fstat(fd, &st) != 0) {
-    sl_err_set(&e, SL_IO, "EIO", errno, "%.180s: %s", path, strerror(errno));
-  } else if (check_file(&st, path, &e) == 0) {
-    n = read_all(fd, s->bytes, SL_SECRET_MAX);
-    if (n < 0) sl_err_set(&e, SL_IO, "EIO", errno, "%.180s: %s", path, strerror(errno));
-  }
-  if (fd >= 0) close(fd);
+  ssize_t n = read_file(L, true, &e);
   if (n < 0) return fail(L, &e);
+  sl_secret *s = lua_touserdata(L, -1);
   if (n > 0 && s->bytes[n - 1] == '\n') n--;
   if (n > 0 && s->bytes[n - 1] == '\r') n--;
   sl_secret_filled(L, s, (size_t)n, true);
+  return 1;
+}
+
+/* secret_text(name, path) -> secret, or nil, err: the whole file, whoever has access to it; it is not masked. */
+static int l_secret_text(lua_State *L) {
+  sl_err e = {0};
+  ssize_t n = read_file(L, false, &e);
+  if (n < 0) return fail(L, &e);
+  sl_secret_filled(L, lua_touserdata(L, -1), (size_t)n, false);
   return 1;
 }
 
@@ -257,7 +277,7 @@ static int l_nonce(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"secret", l_secret},       {"secret_env", l_secret_env}, {"secret_file", l_secret_file},
-    {"is_secret", l_is_secret}, {"nonce", l_nonce},           {NULL, NULL}};
+    {"secret_text", l_secret_text}, {"is_secret", l_is_secret}, {"nonce", l_nonce}, {NULL, NULL}};
 static const luaL_Reg secret_methods[] = {{"name", l_secret_name},
                                           {"count", l_secret_count},
                                           {"reveal", l_secret_reveal},

@@ -80,12 +80,14 @@ static const LIBSSH2_HOSTKEY_METHOD methods[] = {
     METHOD("ecdsa-sha2-nistp521" CERT, 64),
     METHOD("rsa-sha2-512" CERT, 64),
     METHOD("rsa-sha2-256" CERT, 32),
+    METHOD("ssh-rsa" CERT, 20), /* SHA-1: offered where it is asked for by name only */
 };
 
 /* libssh2 lists what it has by this table; what is not in it does not exist for it. */
 static const LIBSSH2_HOSTKEY_METHOD *table[] = {
     &methods[0], &methods[1], &methods[2], &methods[3],  &methods[4],  &methods[5],  &methods[6],
-    &methods[7], &methods[8], &methods[9], &methods[10], &methods[11], &methods[12], NULL,
+    &methods[7], &methods[8], &methods[9], &methods[10], &methods[11], &methods[12], &methods[13],
+    NULL,
 };
 
 const LIBSSH2_HOSTKEY_METHOD **__wrap_libssh2_hostkey_methods(void) {

@@ -101,7 +101,7 @@ static char *copy_of(const char *from, size_t len) {
 
 static key_op *new_key_op(lua_State *L, const sl_op_kind *kind, int data_idx) {
   size_t len;
-  const char *data = luaL_checklstring(L, data_idx, &len);
+  const char *data = sl_check_bytes(L, data_idx, &len);
   key_op *k = sl_op_new(sl_loop_get(L), kind, sizeof *k);
   if (!k || !(k->data = copy_of(data, len))) luaL_error(L, "not enough memory");
   k->len = len;
@@ -201,7 +201,7 @@ static int push_public(lua_State *L, int rc, sl_public_key *key, const sl_err *e
 /* public_key_parse(text) -> blob, type, comment, or nil, err. text: one line of id_x.pub. */
 static int l_public_key_parse(lua_State *L) {
   size_t len;
-  const char *text = luaL_checklstring(L, 1, &len);
+  const char *text = sl_check_bytes(L, 1, &len);
   sl_public_key key = {0};
   sl_err err = {0};
   return push_public(L, sl_public_key_parse(text, len, &key, &err), &key, &err);
@@ -210,7 +210,7 @@ static int l_public_key_parse(lua_State *L) {
 /* key_peek(text) -> blob, type, comment of the public half that a private key file shows without its passphrase. */
 static int l_key_peek(lua_State *L) {
   size_t len;
-  const char *text = luaL_checklstring(L, 1, &len);
+  const char *text = sl_check_bytes(L, 1, &len);
   sl_public_key key = {0};
   sl_err err = {0};
   return push_public(L, sl_key_peek(text, len, &key, &err), &key, &err);

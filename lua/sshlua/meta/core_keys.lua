@@ -13,8 +13,8 @@ local Key = {}
 
 --- Reads OpenSSH, PEM (RSA, EC) and PKCS#8 files of types ed25519, ecdsa and rsa, in the thread pool. Failures have
 --- kind auth and name NEED_PASSPHRASE, WRONG_PASSPHRASE, BAD_FORMAT or UNSUPPORTED.
----@param text string the file
----@param passphrase string|nil
+---@param text string|sshlua.Secret the file
+---@param passphrase string|sshlua.Secret|nil
 ---@param done fun(err: sshlua.CoreError?, key: sshlua.core.Key)
 ---@return sshlua.core.Op
 function core.key_parse(text, passphrase, done) end
@@ -47,13 +47,13 @@ function Key:is_slow() end
 function Key:agent_add(comment, seconds, confirm) end
 
 --- The public half that an OpenSSH private key file shows without its passphrase.
----@param text string
+---@param text string|sshlua.Secret
 ---@return string? blob
 ---@return string|sshlua.CoreError type kind auth, name NO_PUBLIC_HALF or BAD_FORMAT
 ---@return string? comment
 function core.key_peek(text) end
 
----@param text string one line, as in id_ed25519.pub
+---@param text string|sshlua.Secret one line, as in id_ed25519.pub
 ---@return string? blob
 ---@return string|sshlua.CoreError type kind auth
 ---@return string? comment

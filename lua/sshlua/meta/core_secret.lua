@@ -42,6 +42,13 @@ function core.secret_env(name, variable) end
 ---@return sshlua.CoreError? err
 function core.secret_file(name, path) end
 
+--- The whole content of a file, whoever has access to it; it is not masked.
+---@param name string
+---@param path string
+---@return sshlua.Secret?
+---@return sshlua.CoreError? err
+function core.secret_text(name, path) end
+
 ---@param v any
 ---@return boolean
 function core.is_secret(v) end

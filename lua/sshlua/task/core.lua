@@ -8,6 +8,7 @@
 local errors = require("sshlua.errors")
 local loop = require("sshlua.loop")
 local place = require("sshlua.task.place")
+local ready = require("sshlua.task.ready")
 local tree = require("sshlua.task.tree")
 
 local M = {
@@ -16,6 +17,7 @@ local M = {
 }
 
 local pending, cancellation = tree.pending, tree.cancellation
+local enqueue, go = ready.add, ready.go
 
 local create, resume_co, yield, running, status, isyieldable =
   coroutine.create, coroutine.resume, coroutine.yield, coroutine.running, coroutine.status, coroutine.isyieldable
@@ -28,8 +30,6 @@ local SUSPEND = setmetatable({}, {
 })
 local GO = {} -- what step resumes with; anything else is a foreign resume
 
---- Tasks resumed in one go before the loop gets its turn: tasks that feed each other must not stop the clock.
-local STEPS_PER_TURN = 1000
 --- So often a cancelled task may go on waiting in vain before it has to give way to the loop each time.
 local PATIENCE = 100
 
@@ -49,9 +49,6 @@ M.Task = Task
 
 local current -- the task that runs now
 local live = 0 -- tasks that have not ended
-local ready, ready_head, ready_tail = {}, 1, 0 -- tasks to resume, with what
-local draining = false -- somebody below us on the stack empties the list
-local later = false -- the loop will
 
 local function pack(...) return { n = select("#", ...), ... } end
 M.pack = pack
@@ -146,13 +143,6 @@ local function task_ended(task, ok, ...)
   end
 end
 
-local function enqueue(task, ...)
-  local entry = pack(...)
-  entry.task, entry.turn = task, task.turn
-  ready_tail = ready_tail + 1
-  ready[ready_tail] = entry
-end
-
 local function after_resume(task, ok, token, ...)
   if status(task.co) == "dead" then return task_ended(task, ok, token, ...) end
   if token ~= SUSPEND then
@@ -200,33 +190,11 @@ local function step(task, ...)
   current = previous
 end
 
-local function drain()
-  draining, later = true, false
-  local steps = 0
-  while ready_head <= ready_tail and steps < STEPS_PER_TURN do
-    local entry = ready[ready_head]
-    ready[ready_head] = nil
-    ready_head = ready_head + 1
-    steps = steps + 1
-    local task = entry.task
-    -- Out of date: the wait that this was for was left by an error of the stack.
-    if not task.ended and entry.turn == task.turn then step(task, unpack(entry, 1, entry.n)) end
-  end
-  if ready_head > ready_tail then
-    if ready_tail > STEPS_PER_TURN then ready = {} end -- tables do not shrink
-    ready_head, ready_tail = 1, 0
-  else
-    later = true
-    loop.soon(drain)
-  end
-  draining = false
-  loop.kick()
-end
+ready.resume_with(step)
 
---- Resumes from the top level only: a task that wakes another goes on first.
 local function wake(task, ...)
   enqueue(task, ...)
-  if not draining and not later then drain() end
+  go()
 end
 
 --- Starts fn(...) as a task inside `scope`. It runs for the first time when the caller suspends or returns.
@@ -235,14 +203,11 @@ end
 ---@return sshlua.Task
 function M.spawn_watched(scope, on_end, fn, ...)
   local task = setmetatable({ co = create(fn), scope = scope, turn = 0, watchers = { on_end } }, task_mt)
-  local entry = pack(...)
-  entry.task, entry.turn = task, 0
-  -- No call from here on: a stack that is full must not leave half a task.
-  ready_tail = ready_tail + 1
-  ready[ready_tail] = entry
+  ready.put(ready.entry(task, ...))
+  -- No call from there to here: a stack that is full must not leave half a task.
   scope.tasks[task] = true
   live = live + 1
-  if not draining and not later then drain() end
+  go()
   return task
 end
 
@@ -286,7 +251,7 @@ local function interrupt_all(scope, reason, through_shields)
       if through_shields or not child.shield then scopes[#scopes + 1] = child end
     end
   end
-  if not draining and not later and ready_head <= ready_tail then drain() end
+  go()
 end
 
 --- Cancels everything inside the scope, now and for as long as it lasts. The first reason stays.
@@ -342,10 +307,7 @@ local function resumed(task, token, ...)
   if token == GO then return ... end
   local message = "coroutine.resume of a task: tasks are resumed by sshlua only"
   task:_interrupt(errors.new({ kind = "usage", message = message }))
-  if not draining and not later and ready_head <= ready_tail then
-    later = true
-    loop.soon(drain)
-  end
+  ready.go_soon()
   return resumed(task, yield(SUSPEND))
 end
 
@@ -413,10 +375,11 @@ end
 
 --- Calls fn(...) as if outside of every task.
 function M.outside(fn, ...)
-  local previous, was_draining = current, draining
-  current, draining = nil, false
+  local previous, was = current, ready.outside()
+  current = nil
   local r = pack(pcall(fn, ...))
-  current, draining = previous, was_draining
+  current = previous
+  ready.inside(was)
   return unpack(r, 1, r.n)
 end
 
