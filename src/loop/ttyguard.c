@@ -23,12 +23,19 @@ static struct {
   size_t prompt_len;
   uv_async_t *wake; /* NULL: nobody is told */
   int own_fd;       /* raw: a descriptor of the guard's own, 0: none */
+  const char *leave; /* what the terminal is told before its settings are put back; NULL: nothing */
+  bool has_keys;    /* the terminal goes on making signals of keys */
 } guard = {.taken = ATOMIC_FLAG_INIT};
 
 /* TCSANOW, because waiting for output to drain would hang on a terminal that was stopped with ^S.
  */
 static void terminal_restore(void) {
-  if (atomic_exchange(&guard.changed, false)) tcsetattr(guard.fd, TCSANOW, &guard.saved);
+  if (!atomic_exchange(&guard.changed, false)) return;
+  if (guard.leave) {
+    ssize_t n = write(guard.fd, guard.leave, strlen(guard.leave));
+    (void)n;
+  }
+  tcsetattr(guard.fd, TCSANOW, &guard.saved);
 }
 
 static int terminal_change(void) {
@@ -57,6 +64,8 @@ static void catch_signal(int i) {
   sigaction(guarded[i], NULL, &old);
   /* What is ignored (nohup) stays so. */
   if (!(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_IGN) return;
+  /* A ^C that somebody hears need not end anything. */
+  if (guard.has_keys && guarded[i] == SIGINT && old.sa_handler != SIG_DFL) return;
   guard.old[i] = old;
   guard.caught[i] = true;
   sigaction(guarded[i], &mine, NULL);
@@ -125,6 +134,17 @@ static void settings_for_raw(void) {
   guard.asking = t;
 }
 
+/* Every key at once and unseen, but ^C, ^Z and ^\ stay signals. Lines end where they are told to. */
+static void settings_for_screen(void) {
+  struct termios t = guard.saved;
+  t.c_iflag &= ~(tcflag_t)(IXON | IXOFF);
+  t.c_lflag |= ISIG;
+  t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHOE | ECHOK | ECHONL | IEXTEN);
+  t.c_cc[VMIN] = 1;
+  t.c_cc[VTIME] = 0;
+  guard.asking = t;
+}
+
 static int guard_open(int fd) {
   if (atomic_flag_test_and_set(&guard.taken)) return UV_EBUSY;
   if (tcgetattr(fd, &guard.saved) != 0) {
@@ -135,6 +155,8 @@ static int guard_open(int fd) {
   guard.fd = fd;
   guard.signum = 0;
   guard.own_fd = 0;
+  guard.leave = NULL;
+  guard.has_keys = false;
   return 0;
 }
 
@@ -156,6 +178,31 @@ int sl_ttyguard_raw(int fd) {
   rc = guard_change();
   if (rc == 0) guard.own_fd = fd;
   return rc;
+}
+
+int sl_ttyguard_screen(int fd, const char *enter, const char *leave) {
+  if (tcgetpgrp(fd) != getpgrp()) return UV_EPERM; /* in the background: to touch it would stop us */
+  int rc = guard_open(fd);
+  if (rc != 0) return rc;
+  guard.prompt = enter;
+  guard.prompt_len = strlen(enter);
+  guard.wake = NULL;
+  guard.leave = leave;
+  guard.has_keys = true;
+  settings_for_screen();
+  rc = guard_change();
+  if (rc != 0) return rc;
+  guard.own_fd = fd;
+  show_prompt();
+  return 0;
+}
+
+bool sl_ttyguard_held(void) {
+  return atomic_load(&guard.changed);
+}
+
+void sl_ttyguard_restore(void) {
+  terminal_restore();
 }
 
 int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught) {
