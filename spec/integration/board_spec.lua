@@ -73,7 +73,7 @@ sshlua run: . DIR                                                               
     text = t:expect "status 4\nicanon"
     assert.matches("^before\n", text)
     for _, line in ipairs { "web1: first of 1", "web1: \\x1b[31mred\\x1b[0m", "web3: done", "web4: no", "web2: [3/4] CC x.o",
-      "web1: \\x0d10%\\x0d40%bye", "web2: bye", "sshlua: 3 ok, 1 exit (web4), 1 resolve (gone.invalid)" } do
+      "web1: \\r10%\\r40%bye", "web2: bye", "sshlua: 3 ok, 1 exit (web4), 1 resolve (gone.invalid)" } do
       assert.truthy(text:find("\n" .. line, 1, true), line .. " is not in\n" .. text)
     end
   end)

@@ -66,26 +66,36 @@ function M.keys(bytes)
   return keys
 end
 
+local function is_text(self) return self.what == "host" or self.what == "diff" end
+
 local function move(by)
   return function(self)
-    if self.what == "host" or self.what == "diff" then
-      self.up = math.max(0, self.up - (by == "page" and self.room or by == "-page" and -self.room or by))
+    local step = by == "page" and self.room or by == "-page" and -self.room or by
+    if is_text(self) then
+      self.up = math.max(0, self.up - step)
       return
     end
     local list, at = self:list()
-    local step = by == "page" and self.room or by == "-page" and -self.room or by
     at = at and at + step or step > 0 and 1 or #list
     self.row, self.moved = list[math.max(1, math.min(#list, at))], true
   end
 end
 
 local function first(self)
-  if self.what == "host" or self.what == "diff" then self.up = math.huge else self.row, self.moved = self:list()[1], true end
+  if is_text(self) then
+    self.up = math.huge
+  else
+    self.row, self.moved = self:list()[1], true
+  end
 end
 
 local function last(self)
   local list = self:list()
-  if self.what == "host" or self.what == "diff" then self.up = 0 else self.row, self.moved = list[#list], true end
+  if is_text(self) then
+    self.up = 0
+  else
+    self.row, self.moved = list[#list], true
+  end
 end
 
 local function chosen(self)
