@@ -39,11 +39,12 @@ Model.__index = Model
 ---@return sshlua.board.Model
 function M.new(hosts)
   local self = setmetatable({
-    rows = {}, of = {}, by_name = {}, runs = {}, lists = {}, counts = {}, widest = 1, version = 0, over = false,
+    rows = {}, of = {}, by_name = {}, runs = {}, counts = {}, widest = 1, version = 0,
+    lists = {}, fresh = {}, stale = {}, -- by state: in order; what has come since; has anybody gone?
     kept = math.max(KEPT_MIN, math.min(KEPT_MAX, math.floor(KEPT / math.max(#hosts, 1)))),
   }, Model)
   for _, state in ipairs(M.states) do
-    self.lists[state], self.counts[state] = {}, 0
+    self.lists[state], self.fresh[state], self.counts[state] = {}, {}, 0
   end
   for _, h in ipairs(hosts) do self:_row(h) end
   return self
@@ -62,37 +63,69 @@ function Model:_row(h)
   self.by_name[h.name] = self.by_name[h.name] or row
   self.widest = math.max(self.widest, core.width(row.name))
   self.counts.queued = self.counts.queued + 1
-  table.insert(self.lists.queued, row)
-  self.version = self.version + 1
+  self:_fresh(row)
   return row
 end
 
-local function duration(row) return row.ended - row.started end
+--- Within their state: who failed first, who has been at it for longest, who took longest.
+local keys = {
+  failed = function(row) return row.ended end,
+  running = function(row) return row.started end,
+  ok = function(row) return row.started - row.ended end,
+}
 
---- Where a host that went well belongs among those: the slowest first.
-local function place(list, row)
-  local low, high = 1, #list + 1
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if duration(list[middle]) >= duration(row) then low = middle + 1 else high = middle end
-  end
-  return low
-end
-
-local function remove(list, row)
-  for i, other in ipairs(list) do
-    if other == row then return table.remove(list, i) end
-  end
+--- Its place is to be found when somebody looks.
+function Model:_fresh(row)
+  local key = keys[row.state]
+  row.key, row.fresh = key and key(row) or row.index, true
+  table.insert(self.fresh[row.state], row)
+  self.version = self.version + 1
 end
 
 local function move(self, row, state)
-  remove(self.lists[row.state], row)
   self.counts[row.state] = self.counts[row.state] - 1
+  self.stale[row.state] = true
   row.state = state
   self.counts[state] = self.counts[state] + 1
-  local list = self.lists[state]
-  table.insert(list, state == "ok" and place(list, row) or #list + 1, row)
-  self.version = self.version + 1
+  self:_fresh(row)
+end
+
+local function before(a, b)
+  if a.key ~= b.key then return a.key < b.key end
+  return a.index < b.index
+end
+
+--- Those that have come to the state since the last time, in order, each once.
+local function arrivals(self, state)
+  local list = {}
+  for _, row in ipairs(self.fresh[state]) do
+    if row.state == state and row.fresh then
+      row.fresh = false
+      list[#list + 1] = row
+    end
+  end
+  self.fresh[state] = {}
+  table.sort(list, before)
+  return list
+end
+
+--- The rows of a state in their order. What was in order stays; the work is linear in what there is.
+local function in_order(self, state)
+  if not self.stale[state] and not self.fresh[state][1] then return self.lists[state] end
+  local stay = {}
+  for _, row in ipairs(self.lists[state]) do
+    if row.state == state and not row.fresh then stay[#stay + 1] = row end
+  end
+  local come, list, i, j = arrivals(self, state), {}, 1, 1
+  while stay[i] or come[j] do
+    if not come[j] or stay[i] and before(stay[i], come[j]) then
+      list[#list + 1], i = stay[i], i + 1
+    else
+      list[#list + 1], j = come[j], j + 1
+    end
+  end
+  self.lists[state], self.stale[state] = list, false
+  return list
 end
 
 --- Events -----------------------------------------------------------------------------------------------------------
@@ -248,7 +281,7 @@ function Model:list(state, text)
   if self.listed == key then return self.list_made end
   local list = {}
   for _, name in ipairs(M.states) do
-    for _, row in ipairs((not state or name == state) and self.lists[name] or {}) do
+    for _, row in ipairs((not state or name == state) and in_order(self, name) or {}) do
       if not text or row.name:find(text, 1, true) then list[#list + 1] = row end
     end
   end
