@@ -159,7 +159,7 @@ local function tell(o, what, run, printer, recorder, seconds)
   if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
   if recorder then recorder.finish(rs, seconds) end
   if what.finish then what.finish(run, rs, hosts_of(run)) end
-  print_to.summary(o, rs, run)
+  print_to.summary(o, rs, run, seconds)
   return code
 end
 
