@@ -133,10 +133,10 @@ sshlua run: . DIR                                                               
     local text = t:expect "before\n.*web4: own 4"
     assert.falsy(text:find "status")
     go "end"
-    t:expect "web4: after\n.*sshlua: 4 ok\nstatus 0\nicanon"
+    t:expect "web4: after\n.*sshlua: 4 ok; [^\n]+\nstatus 0\nicanon"
   end)
 
-  it_shows("stays when somebody looks at a host", { args = "--board -w web[1-2]" }, "until_there end; echo bye", function(t, go)
+  it_shows("stays when somebody looks at a host #long", { args = "--board -w web[1-2]" }, "until_there end; echo bye", function(t, go)
     t:expect "2 running"
     t:key "Enter"
     t:expect "^web1: run"
@@ -144,7 +144,7 @@ sshlua run: . DIR                                                               
     t:expect "^web1: ok\nbye\n.*all are done: q leaves"
     t:key "q"
     t:key "q"
-    t:expect "before\n.*bye\nsshlua: 2 ok\nstatus 0\nicanon"
+    t:expect "before\n.*bye\nsshlua: 2 ok; [^\n]+\nstatus 0\nicanon"
   end)
 
   it_shows("says what a first ^C did, and goes with the second", { args = "--board --parallel 2 -w web[1-4]" }, [[
@@ -158,6 +158,18 @@ sshlua run: . DIR                                                               
     t:expect "before\n.*begun\n.*still running: web%[1%-2%].*2 cancelled.*status 130\nicanon"
   end)
 
+  it_shows("has a strip of all when there are 200", { args = "--board --parallel 4 -w web[1-4],x[001-196]", cols = 40, rows = 10 }, [[
+    printf '\033[2J\r 7%%\r12/48 \303\251\346\227\245'
+    until_there end
+  ]], function(t)
+    local text = t:expect "web4 %d%d:%d%d  25%% 12/48"
+    assert.equal("200 hosts: 4 running, 196 queued   TT:TT\n>>" .. ("."):rep(38) .. "\n" .. ("."):rep(27) ..
+      "\n > web1 TT:TT  25% 12/48 é日\n", (without_times(text):match "^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n"))
+    t:key "C-c"
+    t:key "C-c"
+    t:expect "status 130\nicanon"
+  end)
+
   it_shows("gives the terminal back when it is terminated", { args = "--board -w web[1-2]" }, [[
     echo begun
     until_there end
@@ -167,6 +179,6 @@ sshlua run: . DIR                                                               
     t:expect "before\n.*begun\n.*status 143\nicanon"
   end)
 
-  it_shows("is not there on a terminal without a second screen", { args = "--board -w web1", before = "TERM=dumb; " },
+  it_shows("is not there on a terminal without a second screen #long", { args = "--board -w web1", before = "TERM=dumb; " },
     "echo x", function(t) t:expect "before\nweb1: x\nstatus 0" end)
 end)
