@@ -1,6 +1,6 @@
-/* width(s) -> columns that a line of text takes on a terminal; fit(s, columns) -> s cut to so many, its width. The widths
-   of characters are the C library's, in a UTF-8 locale of our own: the process keeps the one it has. Knows columns; must
-   not know what is shown, nor who shows it. */
+/* width(s) -> columns that a line of text takes on a terminal; fit(s, columns) -> s cut to so many,
+   its width. The widths of characters are the C library's, in a UTF-8 locale of our own: the
+   process keeps the one it has. Knows columns; must not know what is shown, nor who shows it. */
 #include "base/width.h"
 
 #include "base/clean.h"

@@ -76,8 +76,11 @@ function M.open(hosts, title)
   require("sshlua.steps").install()
   self.unlend, self.held = self.screen:lend(), held.hold()
   self.unlisten = events.listen(on_event(self), model.kinds)
-  -- A ^C that nobody else has taken ends the run: what it says must be seen.
-  self.uninterrupt = interrupt.push(function() self:close() end)
+  -- A ^C that nobody else has taken ends the run: what it says must be seen. When all is done it only means `q`.
+  self.uninterrupt = interrupt.push(function()
+    self:close()
+    return self.over
+  end)
   shown = self
   return self
 end
