@@ -7,6 +7,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/width.h"
 #include "base/yaml.h"
 #include "engine/cipher.h"
 #include "loop/loop.h"
@@ -102,6 +103,7 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_trust_open(L);
   sl_hasher_open(L);
   sl_text_open(L);
+  sl_width_open(L);
   sl_yaml_open(L);
   sl_secret_open(L);
   luaL_setfuncs(L, lib_functions, 0);

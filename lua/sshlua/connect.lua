@@ -45,6 +45,7 @@ end
 
 --- Runs fn(...) as a phase: its deadline, its name in every error, an event when it is over.
 local function phase(target, name, fn, ...)
+  target.phase = name
   local before, limit = core.now(), limit_of(target, name)
   local r = task.pack(pcall(scope.deadline, {
     seconds = limit, phase = name, host = target.name,
@@ -245,10 +246,12 @@ M.guard = nil
 ---@return sshlua.Session
 function M.open(target)
   if M.guard then M.guard(target) end
+  target.phase = "wait" -- for its turn; boards show how far it is
   local ok, s = pcall(scope.deadline, {
     seconds = target.opts.timeout, host = target.name, phase = "connect",
     message = function() return ("not connected within %g s"):format(target.opts.timeout) end,
   }, open_with_retries, target)
+  target.phase = nil
   if ok then
     local run, why = pcall(local_command.run, target)
     if run then return s end

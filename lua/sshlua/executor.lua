@@ -214,6 +214,7 @@ local function on_interrupt()
     if not run.interrupted then
       run.interrupted, took = true, true
       run:stop("interrupted")
+      if events.wants() then events.emit({ what = "interrupted", run = run.id }) end
       say_who_runs(run)
     end
   end

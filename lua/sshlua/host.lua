@@ -98,7 +98,9 @@ end
 
 --- Hears of whole lines as they come, while somebody listens.
 local function told(self, opts)
-  if events.wants() then opts.sink = lazy.load("sshlua.lines").told(self.name, opts.sink) end
+  if events.wants("line") or events.wants("output") then
+    opts.sink = lazy.load("sshlua.lines").told(self, opts.sink)
+  end
 end
 
 local function run_on_session(self, cmd, opts)

@@ -81,6 +81,18 @@ function M.watch(fn)
   return lazy.load("sshlua.events").listen(fn)
 end
 
+--- fn(board) with a live board of these hosts on the terminal, docs/fleets.md; nothing but fn(nil) where there is no
+--- terminal for one. Returns what fn returns. What is printed meanwhile is printed when the board goes.
+---@param fleet sshlua.Host[]
+---@param fn fun(board: sshlua.Board|nil): ...
+---@param title? string
+---@return any ...
+function M.board(fleet, fn, title)
+  if type(fleet) ~= "table" then errors.usage(2, "hosts expected, got %s", type(fleet)) end
+  if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
+  return lazy.load("sshlua.board").with(fleet, title or "sshlua", fn)
+end
+
 --- A session by hand.
 ---@param name string
 ---@param opts? sshlua.ConnectOptions

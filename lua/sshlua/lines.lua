@@ -40,19 +40,22 @@ function M.splitter(emit)
   }
 end
 
---- A sink that tells events of each line of a host, and hands the bytes on.
----@param host string
+--- A sink that tells events what a host says, and hands the bytes on.
+---@param h sshlua.Host
 ---@param sink? fun(bytes: string, stream: string)|table
 ---@return fun(bytes: string, stream: string)
-function M.told(host, sink)
+function M.told(h, sink)
   local splitters = {}
   for _, stream in ipairs({ "stdout", "stderr" }) do
     splitters[stream] = M.splitter(function(line)
-      if events.wants() then events.emit({ what = "line", host = host, stream = stream, line = line }) end
+      if events.wants("line") then events.emit({ what = "line", host = h.name, stream = stream, line = line }) end
     end)
   end
   return function(bytes, stream)
-    splitters[stream].feed(bytes)
+    if events.wants("line") then splitters[stream].feed(bytes) end
+    if events.wants("output") then
+      events.emit({ what = "output", host = h.name, target = h.target, stream = stream, bytes = bytes })
+    end
     if type(sink) == "function" then return sink(bytes, stream) end
     if sink then sink:write(bytes) end
   end

@@ -22,7 +22,7 @@ local living = { "spawn", "shell", "device", "tail", "session", "dial", "forward
 M.keeper = nil
 
 local function emit(self, verb, state, fields)
-  local event = { what = "step", host = self.name, verb = verb, state = state }
+  local event = { what = "step", host = self.name, target = self.target, verb = verb, state = state }
   for name, value in pairs(fields or {}) do event[name] = value end
   events.emit(event)
 end

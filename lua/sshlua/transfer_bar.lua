@@ -12,7 +12,8 @@ local function size(n)
   end
 end
 
-local function span(seconds)
+--- Seconds as minutes and seconds.
+function M.span(seconds)
   if not seconds or seconds > 359999 then return "--:--" end
   return ("%02d:%02d"):format(math.floor(seconds / 60), math.floor(seconds % 60))
 end
@@ -26,7 +27,7 @@ local columns = function() return select(2, core.tty_size(2)) or 80 end
 function M.line(event, width)
   local part = event.total > 0 and event.bytes / event.total or 0
   local text = ("%s %3d%% %s/%s %s/s %s "):format(errors.excerpt(event.host, 30), math.floor(part * 100),
-    size(event.bytes), size(event.total), size(event.rate), span(event.ended and 0 or event.eta))
+    size(event.bytes), size(event.total), size(event.rate), M.span(event.ended and 0 or event.eta))
   local room = width - #text - 1
   if event.file and room > 8 then text = text .. errors.excerpt(event.file, room) end
   return text:sub(1, width - 1)

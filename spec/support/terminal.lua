@@ -19,15 +19,15 @@ local function quoted(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
 local Terminal = {}
 Terminal.__index = Terminal
 
--- 80 x 24, with that line of sh in it; gone when the spec ends.
-function M.start(line)
+-- 80 x 24 or so large, with that line of sh in it; gone when the spec ends.
+function M.start(line, cols, rows)
   local found = os.execute "command -v tmux >/dev/null"
   if found ~= true and found ~= 0 then run.skip "no tmux here" end
   started = started + 1
   local self = setmetatable({
     tmux = ("env -u TMUX TMUX_TMPDIR=%s tmux -L terminal%d -f /dev/null "):format(program.directory(), started),
   }, Terminal)
-  shell(self.tmux .. "new-session -d -x 80 -y 24 " .. quoted("TERM=screen LC_ALL=C.UTF-8; export TERM; " .. line))
+  shell(self.tmux .. ("new-session -d -x %d -y %d "):format(cols or 80, rows or 24) .. quoted("TERM=screen LC_ALL=C.UTF-8; export TERM; " .. line))
   run.defer(function() shell(self.tmux .. "kill-server") end)
   return self
 end

@@ -21,6 +21,7 @@
 #include "host/host.h"
 #include "loop/loop.h"
 #include "loop/signame.h"
+#include "loop/ttyguard.h"
 
 enum { GRACE_MS = 200, STUCK_MS = 1000, HOOK_COUNT = 1000 };
 
@@ -117,8 +118,10 @@ static void take_signal(int signum) {
   if (signum == SIGPIPE && (state.pending || !output_gone())) return;
   bool insists = signum == SIGINT || signum == SIGTERM;
   if (insists &&
-      (state.last_chance || !state.loop || (state.pending && ms_since(&state.since) > STUCK_MS)))
+      (state.last_chance || !state.loop || (state.pending && ms_since(&state.since) > STUCK_MS))) {
+    sl_ttyguard_restore();
     _exit(128 + signum);
+  }
   if (state.pending || state.last_chance || !state.loop) return;
   clock_gettime(CLOCK_MONOTONIC, &state.since);
   state.grace = state.since;

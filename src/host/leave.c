@@ -8,6 +8,7 @@
 
 #include "host/host.h"
 #include "loop/loop.h"
+#include "loop/ttyguard.h"
 
 /* Seconds that ending may take when the pool is busy. */
 enum { PATIENCE = 1 };
@@ -16,6 +17,7 @@ static volatile sig_atomic_t exit_code; /* for the handler */
 
 static void on_alarm(int signum) {
   (void)signum;
+  sl_ttyguard_restore();
   _exit(exit_code);
 }
 

@@ -12,6 +12,8 @@ static const int guarded[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP,
                               SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT};
 enum { GUARDED = sizeof guarded / sizeof *guarded };
 
+enum { STOPPED_MS = 200 }; /* as long as that a terminal may take nothing */
+
 static struct {
   atomic_flag taken;
   atomic_bool changed; /* the terminal has `asking` and needs `saved` */
@@ -24,7 +26,8 @@ static struct {
   size_t prompt_len;
   uv_async_t *wake; /* NULL: nobody is told */
   int own_fd;       /* raw: a descriptor of the guard's own, 0: none */
-  const char *off;  /* written when the terminal is put back; NULL: nothing */
+  const char *leave; /* what the terminal is told before its settings are put back; NULL: nothing */
+  bool has_keys;    /* the terminal goes on making signals of keys */
 } guard = {.taken = ATOMIC_FLAG_INIT};
 
 /* TCSANOW, because waiting for output to drain would hang on a terminal that was stopped with ^S.
@@ -32,8 +35,8 @@ static struct {
 static void terminal_restore(void) {
   if (!atomic_exchange(&guard.changed, false)) return;
   struct pollfd p = {.fd = guard.fd, .events = POLLOUT};
-  if (guard.off && poll(&p, 1, 0) > 0) { /* the same for what is written */
-    ssize_t n = write(guard.fd, guard.off, strlen(guard.off));
+  if (guard.leave && poll(&p, 1, STOPPED_MS) > 0) { /* nor for what is written */
+    ssize_t n = write(guard.fd, guard.leave, strlen(guard.leave));
     (void)n;
   }
   tcsetattr(guard.fd, TCSANOW, &guard.saved);
@@ -65,6 +68,8 @@ static void catch_signal(int i) {
   sigaction(guarded[i], NULL, &old);
   /* What is ignored (nohup) stays so. */
   if (!(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_IGN) return;
+  /* A ^C that somebody hears need not end anything. */
+  if (guard.has_keys && guarded[i] == SIGINT && old.sa_handler != SIG_DFL) return;
   guard.old[i] = old;
   guard.caught[i] = true;
   sigaction(guarded[i], &mine, NULL);
@@ -133,6 +138,17 @@ static void settings_for_raw(void) {
   guard.asking = t;
 }
 
+/* Every key at once and unseen, but ^C, ^Z and ^\ stay signals. Lines end where they are told to. */
+static void settings_for_screen(void) {
+  struct termios t = guard.saved;
+  t.c_iflag &= ~(tcflag_t)(IXON | IXOFF);
+  t.c_lflag |= ISIG;
+  t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHOE | ECHOK | ECHONL | IEXTEN);
+  t.c_cc[VMIN] = 1;
+  t.c_cc[VTIME] = 0;
+  guard.asking = t;
+}
+
 static int guard_open(int fd) {
   if (atomic_flag_test_and_set(&guard.taken)) return UV_EBUSY;
   if (tcgetattr(fd, &guard.saved) != 0) {
@@ -143,7 +159,8 @@ static int guard_open(int fd) {
   guard.fd = fd;
   guard.signum = 0;
   guard.own_fd = 0;
-  guard.off = NULL;
+  guard.leave = NULL;
+  guard.has_keys = false;
   return 0;
 }
 
@@ -167,7 +184,7 @@ int sl_ttyguard_raw(int fd) {
   return rc;
 }
 
-int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *off) {
+int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *leave) {
   int rc = guard_open(fd);
   if (rc != 0) return rc;
   guard.asking = guard.saved;
@@ -175,10 +192,35 @@ int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const
   guard.prompt = on;
   guard.prompt_len = strlen(on);
   guard.wake = NULL;
-  guard.off = off;
+  guard.leave = leave;
   rc = guard_change();
   if (rc == 0) show_prompt();
   return rc;
+}
+
+int sl_ttyguard_screen(int fd, const char *enter, const char *leave) {
+  if (tcgetpgrp(fd) != getpgrp()) return UV_EPERM; /* in the background: to touch it would stop us */
+  int rc = guard_open(fd);
+  if (rc != 0) return rc;
+  guard.prompt = enter;
+  guard.prompt_len = strlen(enter);
+  guard.wake = NULL;
+  guard.leave = leave;
+  guard.has_keys = true;
+  settings_for_screen();
+  rc = guard_change();
+  if (rc != 0) return rc;
+  guard.own_fd = fd;
+  show_prompt();
+  return 0;
+}
+
+bool sl_ttyguard_held(void) {
+  return atomic_load(&guard.changed);
+}
+
+void sl_ttyguard_restore(void) {
+  terminal_restore();
 }
 
 int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async_t *caught) {

@@ -25,8 +25,17 @@ int sl_ttyguard_take(int fd, bool echo, const char *prompt, size_t len, uv_async
 int sl_ttyguard_raw(int fd);
 
 /* The same for a terminal that somebody else has changed already, from `before`: a line editor. `on` is written now and
-   whenever the process goes on, `off` whenever the terminal is put back; both stay where they are. */
-int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *off);
+   whenever the process goes on, `leave` whenever the terminal is put back; both stay where they are. */
+int sl_ttyguard_edit(int fd, const struct termios *before, const char *on, const char *leave);
+
+/* The same with a terminal that is drawn on: `enter` and `leave` (both constants) are what it is told in front and
+   afterwards, on every way out. Keys come one by one, but ^C, ^Z and ^\ are signals as ever, and SIGINT is left to
+   whoever catches it. UV_EPERM: we are in the background there. */
+int sl_ttyguard_screen(int fd, const char *enter, const char *leave);
+
+bool sl_ttyguard_held(void); /* the terminal is as the guard wants it: no signal has put it back */
+
+void sl_ttyguard_restore(void); /* the terminal alone, as it was; may be called by signal handlers before _exit */
 
 int sl_ttyguard_signal(void); /* the fatal signal that came and was survived; 0: none */
 

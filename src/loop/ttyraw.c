@@ -1,5 +1,6 @@
 /* tty_raw([fd]) -> socket, or nil, error: the controlling terminal (or the one that fd is) for a person who talks to
-   another host: every byte as it is typed. tty_restore() gives it back; so do fatal signals, exit() and the
+   another host: every byte as it is typed. tty_screen([fd]) -> socket: for whoever draws on it. tty_held(): it is still as one
+   of them made it. tty_restore() gives it back; so do fatal signals, exit() and the
    end of the module (ttyguard). Knows the terminal; must not know who talks to whom. */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +52,15 @@ static int push_failure(lua_State *L, int code) {
   return 2;
 }
 
+/* The alternate screen, without a cursor and without wrapped lines; and back. */
+static const char screen_enter[] = "\33[?1049h\33[?25l\33[?7l\33[2J";
+static const char screen_leave[] = "\33[?7h\33[?25h\33[?1049l";
+
 /* The settings have a descriptor of their own: the socket may be closed first. */
-static int terminal_take(const char *path) {
+static int terminal_take(const char *path, bool screen) {
   int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -errno;
-  int rc = sl_ttyguard_raw(fd);
+  int rc = screen ? sl_ttyguard_screen(fd, screen_enter, screen_leave) : sl_ttyguard_raw(fd);
   if (rc != 0) close(fd);
   return rc;
 }
@@ -65,7 +70,7 @@ static void terminal_path(int fd, char *path, size_t size) {
   if (fd < 0 || ttyname_r(fd, path, size) != 0 || access(path, R_OK | W_OK) != 0) snprintf(path, size, "/dev/tty");
 }
 
-static int l_tty_raw(lua_State *L) {
+static int take(lua_State *L, bool screen) {
   char path[128];
   terminal_path((int)luaL_optinteger(L, 1, -1), path, sizeof path);
   sl_loop *loop = sl_loop_get(L);
@@ -73,10 +78,23 @@ static int l_tty_raw(lua_State *L) {
   int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return push_failure(L, -errno);
   sl_socket_push(L, fd, SL_SOCKET_PIPE); /* may raise: nothing is changed yet */
-  int rc = terminal_take(path);
+  int rc = terminal_take(path, screen);
   if (rc != 0) return push_failure(L, rc); /* the socket goes to the collector */
   h->has_it = true;
   sl_own(loop, &h->owned, holder_shut);
+  return 1;
+}
+
+static int l_tty_raw(lua_State *L) {
+  return take(L, false);
+}
+
+static int l_tty_screen(lua_State *L) {
+  return take(L, true);
+}
+
+static int l_tty_held(lua_State *L) {
+  lua_pushboolean(L, holder_get(L)->has_it && sl_ttyguard_held());
   return 1;
 }
 
@@ -86,7 +104,8 @@ static int l_tty_restore(lua_State *L) {
 }
 
 static const luaL_Reg raw_functions[] = {
-    {"tty_raw", l_tty_raw}, {"tty_restore", l_tty_restore}, {NULL, NULL}};
+    {"tty_raw", l_tty_raw}, {"tty_screen", l_tty_screen}, {"tty_held", l_tty_held}, {"tty_restore", l_tty_restore},
+    {NULL, NULL}};
 
 void sl_ttyraw_open(lua_State *L) {
   luaL_setfuncs(L, raw_functions, 0);

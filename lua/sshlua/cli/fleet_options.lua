@@ -194,6 +194,11 @@ M.list = {
   { group = "command", names = { "--cwd" }, field = "cwd", arg = "DIR", text = "run there" },
   { group = "command", names = { "-n" }, field = "no_stdin", text = "standard input is not copied to the hosts" },
 
+  {
+    group = "print", names = { "--board" }, field = "board",
+    text = "on a terminal: a live line for each host; ? there has the keys",
+  },
+  { group = "print", names = { "--no-board" }, field = "board", value = false, text = "lines, as without --board" },
   { group = "print", names = { "-b" }, field = "fold", text = "fold hosts with the same output and exit code" },
   {
     group = "print", names = { "-L" }, field = "live_fold",

@@ -196,10 +196,35 @@ function M.live_fold(o)
   return printer
 end
 
+local SLOWEST = 3
+
+local function seconds_of(r)
+  local t = r.timing or {}
+  if t.connect or t.exec or t.transfer then return (t.connect or 0) + (t.exec or 0) + (t.transfer or 0) end
+  return r.duration
+end
+
+--- "; 12.1 s, slowest: web3 12.0 s, web1 3.1 s": what a board was looked at for.
+local function slowest(rs, seconds)
+  local list = {}
+  for _, r in ipairs(rs) do
+    local took = r:status() ~= "skipped" and seconds_of(r)
+    if took then list[#list + 1] = { took = took, host = r.host, at = #list } end
+  end
+  table.sort(list, function(a, b)
+    if a.took ~= b.took then return a.took > b.took end
+    return a.at < b.at
+  end)
+  local parts = {}
+  for i = 1, math.min(SLOWEST, #list) do parts[i] = ("%s %.1f s"):format(list[i].host, list[i].took) end
+  return ("; %.1f s, slowest: %s"):format(seconds, table.concat(parts, ", "))
+end
+
 --- One line about all of them, on standard error.
-function M.summary(o, rs, run)
+function M.summary(o, rs, run, seconds)
   if o.quiet or o.no_summary or #rs < 2 or signals.code == NOBODY_READS then return end
-  M.note(tostring(rs) .. (run.stopped and ("; stopped: %s"):format(run.stopped) or ""))
+  local more = o.board and slowest(rs, seconds) or ""
+  M.note(tostring(rs) .. (run.stopped and ("; stopped: %s"):format(run.stopped) or "") .. more)
 end
 
 return M

@@ -7,6 +7,7 @@ local elevate = require("sshlua.elevate")
 local executor = require("sshlua.executor")
 local files = require("sshlua.cli.fleet_files")
 local hosts = require("sshlua.hosts")
+local lazy = require("sshlua.lazy")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local pattern = require("sshlua.ssh_config.pattern")
@@ -162,7 +163,7 @@ local function tell(o, what, run, printer, recorder, seconds)
   if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
   if recorder then recorder.finish(rs, seconds) end
   if what.finish then what.finish(run, rs, hosts_of(run)) end
-  print_to.summary(o, rs, run)
+  print_to.summary(o, rs, run, seconds)
   return code
 end
 
@@ -170,23 +171,16 @@ end
 ---@field op string
 ---@field command? string
 ---@field options? table of the executor
----@field prepare fun(fleet: sshlua.Fleet, printer: table, at_once: integer): fun(h: sshlua.Host): any
+---@field prepare fun(fleet: sshlua.Fleet, printer: table, at_once: integer, board?: table): fun(h: sshlua.Host): any
 ---@field printer? table default: what the options of the group print say
 ---@field code? fun(code: integer, rs: sshlua.Results): integer the exit code, of the one that the table says
 ---@field finish? function
 
---- Does it and reports; also what is left when it was interrupted. Returns the exit code.
----@param o table of cli/fleet_args.lua
----@param what sshlua.cli.FleetWork
----@param fleet sshlua.Fleet
----@param source? table of cli/fleet_stdin.lua
----@return integer
-function M.go(o, what, fleet, source)
-  if o.verbosity then log.set_level(o.verbosity) end
+local function carry_out(o, what, fleet, source, board)
   local printer = what.printer or printer_for(o, fleet)
   local run = make_run(o, what, fleet, printer)
   if printer.begin then printer.begin(what, fleet, run.opts.parallel) end
-  local fn = what.prepare(fleet, printer, at_once(run))
+  local fn = what.prepare(fleet, printer, at_once(run), board)
   local before, recorder = core.now(), reports.begin(o, what.command or what.op)
   local ok, err = pcall(task.scope, function(s)
     if source then s:spawn(source.read, source) end
@@ -197,6 +191,21 @@ function M.go(o, what, fleet, source)
   local code = tell(o, what, run, printer, recorder, core.now() - before)
   if not ok then error(err, 0) end
   return code
+end
+
+--- Does it and reports; also what is left when it was interrupted. Returns the exit code.
+---@param o table of cli/fleet_args.lua
+---@param what sshlua.cli.FleetWork
+---@param fleet sshlua.Fleet
+---@param source? table of cli/fleet_stdin.lua
+---@return integer
+function M.go(o, what, fleet, source)
+  if o.verbosity then log.set_level(o.verbosity) end
+  if not o.board then return carry_out(o, what, fleet, source) end
+  local title = ("sshlua %s: %s"):format(what.op, what.command or tostring(fleet))
+  return lazy.load("sshlua.board").with(fleet, title, function(board)
+    return carry_out(o, what, fleet, source, board)
+  end)
 end
 
 return M

@@ -16,7 +16,7 @@ local INPUT_MAX = 256 * 1024 * 1024
 local SHOWN = 20 -- failures and such of one host
 
 --- With the verb's name in front: that group is its own.
-local GROUPS = " copy hosts pace --sudo --ask-sudo -b -v ssh"
+local GROUPS = " copy hosts pace --sudo --ask-sudo --board --no-board -b -v ssh"
 
 local TAIL = [[
 Options may stand behind FROM and TO; "--" ends them. Without -w and -g the hosts are those of the batch job
@@ -77,8 +77,9 @@ end
 
 --- What each host's copy is: fleet_run's `prepare`.
 local function prepare_copy(o, verb, from, to)
-  return function(fleet, _, at_once)
+  return function(fleet, _, at_once, board)
     local opts = o.transfer
+    if board then opts.progress = board:progress() end
     opts.sudo = fleet_run.sudo(o)
     if o.flat then
       return function(h) return h:get(from, to, opts) end

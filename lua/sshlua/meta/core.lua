@@ -287,13 +287,24 @@ function core.tty_prompt(options, done) end
 ---@return sshlua.CoreError? err
 function core.tty_raw(fd) end
 
+--- The same for whoever draws on it: the alternate screen, without a cursor, without wrapped lines. Keys come one by
+--- one, but ^C, ^Z and ^\ are signals as ever. Kind io when there is none, or when we are in the background there.
+---@param fd? integer
+---@return sshlua.core.Socket?
+---@return sshlua.CoreError? err
+function core.tty_screen(fd) end
+
+--- Is the terminal as tty_raw or tty_screen made it? A signal that ends the process has put it back already.
+---@return boolean
+function core.tty_held() end
+
 --- The settings of a terminal as a pty request has them (RFC 4254 8); "\0" when fd is none.
 ---@param fd integer
 ---@param max? integer bytes; default 512
 ---@return string
 function core.tty_modes(fd, max) end
 
---- The terminal as it was before tty_raw. Again is nothing.
+--- The terminal as it was before tty_raw or tty_screen. Again is nothing.
 function core.tty_restore() end
 
 ---@param fd integer

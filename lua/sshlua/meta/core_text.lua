@@ -36,6 +36,19 @@ function Cleaner:feed(chunk) end
 ---@return string
 function Cleaner:finish() end
 
+--- How many columns of a terminal a text of one line takes: wide characters two, combining ones none. As the C library
+--- knows Unicode; what is no UTF-8 counts as one for each byte.
+---@param s string cleaned
+---@return integer
+function core.width(s) end
+
+--- The text cut to at most so many columns, never within a character or in front of what combines with it.
+---@param s string cleaned
+---@param columns integer
+---@return string
+---@return integer width of what is left
+function core.fit(s, columns) end
+
 ---@class sshlua.CoreError what C reports; errors.from makes an Error of it
 ---@field kind sshlua.Kind
 ---@field message string
