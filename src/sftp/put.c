@@ -334,8 +334,9 @@ static const sl_op_kind put_kind = {
 
 static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   uint32_t most = x->handle->sftp->client.write_max;
-  x->step = most < PACKET_BEST ? most : PACKET_BEST;
-  if (block_len < x->step) x->step = (uint32_t)block_len;
+  size_t best = block_len > SL_SFTP_IO_SMALL ? block_len : SL_SFTP_IO_SMALL;
+  if (best > PACKET_BEST) best = PACKET_BEST;
+  x->step = most < best ? most : (uint32_t)best;
   x->head = sl_sftp_write_head_len(x->handle->len);
   if (len < block_len) block_len = len ? (size_t)len : 1;
   x->packets_n = (unsigned)((block_len + x->step - 1) / x->step);
