@@ -96,9 +96,9 @@ local function give_place(self)
 end
 
 --- Opens one within its deadline. A scope around each open would cost more than all else that a short command needs.
-local function start_open(self, done)
+local function start_open(self, window, done)
   local timer
-  local op = self.core:open_channel(self.target.opts.window, function(...)
+  local op = self.core:open_channel(self.target.opts.window or window, function(...)
     timer:cancel()
     return done(...)
   end)
@@ -135,12 +135,13 @@ local function channel_gone(self)
   end
 end
 
-function Session:_open_channel()
+--- window: bytes the server may send ahead where option 'window' does not say.
+function Session:_open_channel(window)
   require_alive(self)
   local alone = 0
   while true do
     take_place(self)
-    local ok, ch = pcall(await, start_open, self)
+    local ok, ch = pcall(await, start_open, self, window)
     if ok then
       self.opened = self.opened + 1
       return ch

@@ -119,7 +119,7 @@ static void block_written(uv_fs_t *req) {
   sl_op_unpin(&x->op);
 }
 
-enum { HOLE_MIN = 65536 };
+enum { HOLE_MIN = 32768 };
 
 /* Zeros need not be written where there is nothing yet: the caller sets the size. */
 static bool leave_out(block *b) {
