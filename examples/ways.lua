@@ -1,5 +1,5 @@
 #!/usr/bin/env sshlua
--- Which way files go: SFTP, or what servers without it have. One device that has only scp, one file that must go by SFTP.
+-- Which way files go: SFTP, or what servers without it have: a shell, scp. One copy by scp, one that must go by SFTP.
 -- usage: ways.lua [HOST [FILE]]
 local ssh = require "sshlua"
 

@@ -40,13 +40,15 @@ local function set_environment(ch, env)
   return refused
 end
 
---- Variables that ssh_config sends (SendEnv, SetEnv), as ssh does: all at once, nobody waits, and what the server does
---- not take it leaves out. The requests of a channel go out in order: what follows comes after them.
+--- Variables that ssh_config sends (SendEnv, SetEnv), as ssh does: nobody waits, and what the server does not take it
+--- leaves out. Names and values by turns; nil: none.
+local function sent_environment(session) return session.target and session.target.opts.sent_environment end
+
+--- All at once. The requests of a channel go out in order: what follows comes after them.
 local function send_environment(session, ch, own)
-  local list = session.target and session.target.opts.sent_environment
-  for _, pair in ipairs(list or {}) do
-    local name, value = pair[1], pair[2]
-    if not (own and own[name] ~= nil) then ch:send_env(name, value, ignore) end
+  local list = sent_environment(session) or {}
+  for i = 1, #list, 2 do
+    if not (own and own[list[i]] ~= nil) then ch:send_env(list[i], list[i + 1], ignore) end
   end
 end
 
@@ -59,18 +61,18 @@ local function request_pty(ch, pty)
   await(ch.pty, ch, p.term or os.getenv("TERM") or "xterm", p.cols or 80, p.rows or 24, p.modes or "\0")
 end
 
+local function terminal_of(session, opts)
+  if opts.pty ~= nil then return opts.pty end
+  return session.target and session.target.opts.pty
+end
+
 --- A channel that is ready for the command, and the command's text.
 local function prepare(session, cmd, opts)
   local ch = session:_open_channel()
-  local pty = opts.pty
-  if pty == nil then pty = session.target and session.target.opts.pty end
-  if not opts.env and not pty and not (session.target and session.target.opts.sent_environment) then
-    return ch, command.wrap(command.text(cmd, 4), opts.cwd)
-  end
   local ok, refused = pcall(function()
     send_environment(session, ch, opts.env)
     local refused = set_environment(ch, opts.env)
-    request_pty(ch, pty)
+    request_pty(ch, terminal_of(session, opts))
     return refused
   end)
   if ok then return ch, command.wrap(command.text(cmd, 4), opts.cwd, refused) end
@@ -221,23 +223,28 @@ local function exec_pieces(session, cmd, opts, before)
 end
 
 local function gathered(ch)
-  if not ch then return {} end
   local stdout, stderr, bytes, truncated = ch:gathered()
   return { stdout = stdout, stderr = stderr, bytes = bytes, truncated = truncated }
 end
 
---- In one wait: the core gathers the output.
-local function exec_whole(session, cmd, opts, before)
-  local ch
-  local function whole()
-    local text
-    ch, text = prepare(session, cmd, opts)
-    return await(ch.run, ch, text, opts.max_output or OUTPUT_MAX)
+--- The channel, and what pcall of its run gives. Without questions of our own in front it costs one wait.
+local function run_whole(session, cmd, opts)
+  local max = opts.max_output or OUTPUT_MAX
+  if opts.env or terminal_of(session, opts) then
+    local ch, text = prepare(session, cmd, opts)
+    return ch, pcall(await, ch.run, ch, text, max)
   end
-  local ok, stdout, stderr, bytes, truncated, code, signal, message = pcall(whole)
+  local text = command.wrap(command.text(cmd, 4), opts.cwd)
+  return session:_on_channel(function(ch, done) return ch:run(text, max, done) end, sent_environment(session))
+end
+
+--- The core gathers the output.
+local function exec_whole(session, cmd, opts, before)
+  local opened, ch, ok, stdout, stderr, bytes, truncated, code, signal, message = pcall(run_whole, session, cmd, opts)
+  if not opened then return interrupted(session, cmd, before, {}, ch) end
   if not ok then
     local output = gathered(ch)
-    if ch then stop(session, ch) end
+    stop(session, ch)
     return interrupted(session, cmd, before, output, explain(stdout))
   end
   session:_close_channel(ch)

@@ -24,7 +24,6 @@ local OPENS_AT_ONCE = 32
 ---@field name string
 ---@field core userdata the C object underneath: its verbs are in meta/core.lua
 ---@field package open integer channels that are open or being opened
----@field package opened integer channels that are open
 ---@field package limit number how many there may be at once, as far as we know
 local Session = {}
 local session_mt = { __index = Session, __name = "sshlua.Session" }
@@ -37,7 +36,7 @@ function M.new(core_session, target, open_seconds, child)
   return setmetatable({
     child = child,
     core = core_session, name = target.name, port = target.port, target = target,
-    open = 0, opened = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
+    open = 0, limit = target.opts.max_sessions or math.huge, open_seconds = open_seconds,
   }, session_mt)
 end
 
@@ -95,14 +94,16 @@ local function give_place(self)
   end
 end
 
---- Opens one within its deadline. A scope around each open would cost more than all else that a short command needs.
-local function start_open(self, window, done)
+--- first(ch, done), with a deadline for the channel's opening. A scope around each would cost more than all else that a
+--- short command needs.
+local function start_first(self, ch, first, done)
   local timer
-  local op = self.core:open_channel(self.target.opts.window or window, function(...)
+  local op = first(ch, function(...)
     timer:cancel()
     return done(...)
   end)
   timer = scope.timer(self.open_seconds, function()
+    if ch:is_open() then return end
     op:cancel()
     local message = ("the server did not open a channel within %g s"):format(self.open_seconds)
     done(errors.new({ kind = "timeout", host = self.name, phase = "channel", message = message }))
@@ -119,14 +120,13 @@ end
 local REFUSED_ALONE_TRIES = 6
 local TEST_AGAIN_AFTER = 64
 
-local function learn_limit(self)
-  self.limit = math.min(self.limit, self.opened)
+local function learn_limit(self, opened)
+  self.limit = math.min(self.limit, opened)
   self.learnt = 0
   if log.wants(2) then log.emit(2, self.name, "max_sessions", { learnt = self.limit }) end
 end
 
 local function channel_gone(self)
-  self.opened = self.opened - 1
   if self.learnt then
     self.learnt = self.learnt + 1
     if self.learnt % TEST_AGAIN_AFTER == 0 and self.limit < (self.target.opts.max_sessions or math.huge) then
@@ -135,32 +135,53 @@ local function channel_gone(self)
   end
 end
 
---- window: bytes the server may send ahead where option 'window' does not say.
-function Session:_open_channel(window)
-  require_alive(self)
-  local alone = 0
-  while true do
-    take_place(self)
-    local ok, ch = pcall(await, start_open, self, window)
-    if ok then
-      self.opened = self.opened + 1
-      return ch
-    end
-    local refused = errors.is(ch, "channel") and ch.name == "SSH_OPEN_FAILURE"
-    if refused and self.opened > 0 then
-      learn_limit(self)
-      give_place(self)
-    else
-      give_place(self)
-      if not self.core:is_alive() then error(self:_lost(), 0) end
-      alone = alone + 1
-      if not refused or alone >= REFUSED_ALONE_TRIES then
-        if refused then ch.hint = "MaxSessions may be used up, or the account may be restricted" end
-        error(errors.wrap(ch, { host = self.name, phase = "channel", op = "open_channel" }), 0)
-      end
-      scope.sleep(0.02 * 2 ^ alone)
-    end
+--- A channel was not opened: returns how often that was while none of ours was open, or raises when another try makes
+--- no sense.
+local function not_opened(self, ch, err, alone)
+  local refused = errors.is(err, "channel") and err.name == "SSH_OPEN_FAILURE"
+  local alive = self.core:is_alive()
+  local opened = alive and self.core:count_open() or 0
+  ch:close()
+  if refused and opened > 0 then learn_limit(self, opened) end
+  give_place(self)
+  if refused and opened > 0 then return alone end
+  if not alive and not errors.is(err, "cancelled") then error(self:_lost(), 0) end
+  if not refused or alone + 1 >= REFUSED_ALONE_TRIES then
+    if refused then err.hint = "MaxSessions may be used up, or the account may be restricted" end
+    error(errors.wrap(err, { host = self.name, phase = "channel", op = "open_channel" }), 0)
   end
+  scope.sleep(0.02 * 2 ^ (alone + 1))
+  return alone + 1
+end
+
+local attempt
+
+local function answered(self, first, variables, window, alone, ch, ok, ...)
+  if ok or ch:is_open() then return ch, ok, ... end
+  return attempt(self, first, variables, window, not_opened(self, ch, (...), alone))
+end
+
+function attempt(self, first, variables, window, alone)
+  require_alive(self)
+  take_place(self)
+  local ch = self.core:open_channel(self.target.opts.window or window, variables)
+  return answered(self, first, variables, window, alone, ch, pcall(await, start_first, self, ch, first))
+end
+
+--- Opens a channel and starts first(ch, done) on it, without a wait in between. Returns the channel, and then what
+--- pcall would. Raises when there is no channel.
+---@param first fun(ch: userdata, done: function): userdata
+---@param variables? string[] names and values by turns, which the server gets as soon as it has opened it
+---@param window? integer bytes the server may send ahead where option 'window' does not say
+function Session:_on_channel(first, variables, window) return attempt(self, first, variables, window, 0) end
+
+local function opened(ch, done) return ch:opened(done) end
+
+function Session:_open_channel(window)
+  local ch, ok, err = self:_on_channel(opened, nil, window)
+  if ok then return ch end
+  self:_close_channel(ch)
+  error(err, 0)
 end
 
 function Session:_close_channel(ch)

@@ -14,6 +14,16 @@ local function fails(start, ...)
   return err
 end
 
+--- Why the server, or the engine, opens no channel.
+local function not_opened(session)
+  local ch = session:open_channel()
+  local err = fails(ch.opened, ch)
+  assert.is_false(ch:is_open())
+  assert.has_error(function() ch:exec("true", function() end) end, "attempt to use a channel that was not opened")
+  ch:close()
+  return err
+end
+
 describe("A command", function()
   local fleet, up, down = engine.fleet({
     hosts = { "plain", "few" }, sshd_config = { "LogLevel ERROR" },
@@ -230,7 +240,7 @@ describe("A command", function()
     with_session(function(session)
       local one, two = engine.start(session, "cat; exit 3"), engine.start(session, "cat; exit 3")
       for _ = 1, 3 do
-        local err = fails(session.open_channel, session, nil)
+        local err = not_opened(session)
         assert.equal("channel", err.kind)
         assert.truthy(err.message:find("refused to open a channel", 1, true))
       end
@@ -277,7 +287,7 @@ describe("A command", function()
       assert.equal("connection_lost", fails(ch.read_any, ch).kind)
       assert.equal("connection_lost", fails(ch.wait_closed, ch).kind)
       assert.equal("connection_lost", fails(ch.write, ch, "x").kind)
-      assert.equal("connection_lost", fails(session.open_channel, session, nil).kind)
+      assert.equal("connection_lost", not_opened(session).kind)
       ch:close()
       return "dead"
     end)

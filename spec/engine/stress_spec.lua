@@ -111,13 +111,15 @@ local function cancelled_writer(session, number)
 end
 
 local function cancelled_open(session, number)
-  local cancel = cancellable(session.open_channel, session, nil)
+  local ch = session:open_channel()
+  local cancel = cancellable(ch.opened, ch)
   if number % 2 == 0 then task.sleep(math.random() * 0.005) end
   cancel()
+  if number % 3 == 0 then ch:close() end -- otherwise the collector does
 end
 
 local function cancelled_exec(session, number)
-  local ch = await(session.open_channel, session, nil)
+  local ch = number % 5 == 0 and session:open_channel() or engine.open(session)
   local cancel = cancellable(ch.exec, ch, "echo " .. number)
   if number % 2 == 0 then task.sleep(math.random() * 0.005) end
   cancel()

@@ -176,7 +176,7 @@ describe("a chain of jump hosts", function()
       end
       local ops = {}
       for i, s in ipairs(list) do
-        local ch = task.await(s.core.open_channel, s.core, nil)
+        local ch = s.core:open_channel()
         task.await(ch.exec, ch, "head -c 3000000 /dev/zero; cat")
         ops[i] = ch
         ch:write(("x"):rep(100000 * round), function() end)

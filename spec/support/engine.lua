@@ -77,9 +77,16 @@ end
 
 --- Running ----------------------------------------------------------------------------------------------------------
 
+--- A channel that the server has opened.
+function M.open(session)
+  local ch = session:open_channel()
+  await(ch.opened, ch)
+  return ch
+end
+
 --- Opens a channel and starts a command.
 function M.start(session, command)
-  local ch = await(session.open_channel, session, nil)
+  local ch = M.open(session)
   await(ch.exec, ch, command)
   return ch
 end

@@ -15,7 +15,7 @@ static void lane_init(sl_lane *lane) {
   lane->tail = &lane->head;
 }
 
-static void lane_end(sl_lane *lane, const sl_err *why) {
+void sl_lane_end(sl_lane *lane, const sl_err *why) {
   while (lane->head) {
     sl_op *op = lane->head;
     sl_op_unlink(&lane->head, &lane->tail, op);
@@ -168,10 +168,10 @@ void sl_engine_kill(sl_engine *e) {
   sl_trim_forget(e);
   sl_rest_forget(e);
   sl_job_remove(&e->job);
-  lane_end(&e->lane, why);
+  sl_lane_end(&e->lane, why);
   for (sl_strand *s = e->strands, *next; s; s = next) {
     next = s->next; /* ending its last operation may bury it */
-    for (int i = 0; i < SL_LANES; i++) lane_end(&s->lanes[i], why);
+    for (int i = 0; i < SL_LANES; i++) sl_lane_end(&s->lanes[i], why);
   }
   sl_wire_kill(&e->wire);
   while (e->strands) {

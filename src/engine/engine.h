@@ -29,6 +29,7 @@ struct sl_strand {
   uint32_t id; /* our side's channel number */
   sl_lane lanes[SL_LANES];
   bool woken;
+  bool opening;  /* no answer of the server yet: its operations wait */
   bool answered; /* the request under way has its answer */
   size_t owed;   /* bytes consumed whose window has not been given back */
 };
@@ -66,6 +67,7 @@ struct sl_engine {
   sl_strand *strands, *buried;
   bool pumped; /* the pump receives; before that (handshake) the session lane's operation does */
   bool readable, wake_all, running, reported_lost;
+  bool waited_for; /* in this run: an answer of the server is awaited */
   unsigned kex_packets;   /* in the key exchange under way */
   uint32_t open_answered; /* number of the last channel that was confirmed or refused, plus one */
   /* receive.c */
@@ -75,7 +77,7 @@ struct sl_engine {
   unsigned char *in_again;          /* libssh2 has to be given this packet again */
   size_t in_again_len;
   /* send.c */
-  unsigned char padding[64]; /* random */
+  unsigned char padding[256]; /* random */
   size_t padding_left;
   struct evp_pkey_st *kex_pair; /* curve25519.c: ours, while the server's answer is awaited */
   /* keepalive.c */
@@ -97,6 +99,8 @@ void sl_engine_kill(sl_engine *e); /* synchronous: all operations end, everythin
 void sl_engine_lost(sl_engine *e, const sl_err *why); /* declare the peer gone; queued output stays readable */
 void sl_engine_queue(sl_engine *e);                   /* pump it in this turn */
 bool sl_engine_alive(const sl_engine *e);
+
+void sl_lane_end(sl_lane *lane, const sl_err *why); /* all its operations fail */
 
 void sl_strand_add(sl_engine *e, sl_strand *s);
 void sl_strand_attach(sl_strand *s, LIBSSH2_CHANNEL *raw); /* the channel is open: its number is known */

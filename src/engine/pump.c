@@ -12,6 +12,9 @@
 /* Rounds of stepping per run; a session with more to do queues itself behind the others. */
 enum { ROUNDS_PER_RUN = 8 };
 
+/* Bytes; who sends more than that at a time does not wait for each acknowledgement. */
+enum { SMALL_ANSWER = 4096 };
+
 int sl_step_again(void) { return LIBSSH2_ERROR_EAGAIN; }
 
 int sl_step_pointer(sl_engine *e, const void *result) {
@@ -159,6 +162,7 @@ static bool step_strand(sl_engine *e, sl_strand *s) {
     }
     any |= step_lane(e, &s->lanes[i]);
   }
+  if (s->lanes[SL_LANE_REQUEST].head) e->waited_for = true;
   sl_window_step(s);
   return any;
 }
@@ -167,16 +171,17 @@ static bool step_all(sl_engine *e) {
   bool all = e->wake_all || e->wire.life != SL_WIRE_OPEN;
   e->wake_all = false;
   bool any = step_lane(e, &e->lane);
+  if (e->lane.head) e->waited_for = true;
   for (sl_strand *s = e->strands, *next; s; s = next) {
     next = s->next;
-    if (all || s->woken) any |= step_strand(e, s);
+    if ((all || s->woken) && !s->opening) any |= step_strand(e, s);
   }
   return any;
 }
 
 static bool woken_left(const sl_engine *e) {
   for (const sl_strand *s = e->strands; s; s = s->next)
-    if (s->woken) return true;
+    if (s->woken && !s->opening) return true;
   return false;
 }
 
@@ -194,10 +199,19 @@ static void pause_unless_read(sl_engine *e) {
   sl_wire_pause(&e->wire, !readers);
 }
 
+/* An answer came that is not the last of what somebody waits for, and we had nothing to say to it. */
+static void acknowledge_unsaid(sl_engine *e, uint64_t received, uint64_t sent) {
+  sl_wire *w = &e->wire;
+  if (w->received == received || w->received - received > SMALL_ANSWER || w->sent != sent || !e->waited_for) return;
+  if (w->life == SL_WIRE_OPEN && w->transport->acknowledge) w->transport->acknowledge(w);
+}
+
 static void engine_run(sl_job *job) {
   sl_engine *e = (sl_engine *)job;
   if (!e->raw || e->running) return;
   e->running = true;
+  e->waited_for = false;
+  uint64_t received = e->wire.received, sent = e->wire.sent;
   e->wire.budget = SL_WIRE_TURN_BYTES;
   if (e->readable) e->last_heard = uv_now(&e->loop->uv);
   if (e->pumped && e->readable && e->wire.life == SL_WIRE_OPEN) drain_wire(e);
@@ -212,6 +226,7 @@ static void engine_run(sl_job *job) {
     again |= e->wire.life != SL_WIRE_OPEN && !e->reported_lost; /* lost in the flush: operations have to end */
   }
   report_lost(e);
+  acknowledge_unsaid(e, received, sent);
   pause_unless_read(e);
   e->running = false;
   sl_engine_free_buried(e);

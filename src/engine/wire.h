@@ -21,6 +21,7 @@ typedef struct sl_transport {
   ssize_t (*send)(sl_wire *w, const void *buf, size_t len); /* >0 or -errno */
   void (*want)(sl_wire *w, bool read, bool write);          /* tell the engine when it is so */
   void (*close)(sl_wire *w);
+  void (*acknowledge)(sl_wire *w); /* nothing goes out that would tell the peer what has come; may be NULL */
 } sl_transport;
 
 typedef enum sl_wire_life {

@@ -14,18 +14,6 @@
 
 static sl_watch *watch_of(sl_wire *w) { return w->below; }
 
-/* sshd leaves Nagle on until the session starts; its small answers would wait 40 ms for our delayed
-   acknowledgement. The kernel forgets the option after a while, so it is set again while we connect. */
-static void quick_ack(const sl_wire *w, int fd) {
-#ifdef TCP_QUICKACK
-  int one = 1;
-  if (w->received < 65536) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
-#else
-  (void)w;
-  (void)fd;
-#endif
-}
-
 static ssize_t uv_wire_recv(sl_wire *w, void *buf, size_t len) {
   int fd = watch_of(w)->fd;
   ssize_t n;
@@ -34,7 +22,6 @@ static ssize_t uv_wire_recv(sl_wire *w, void *buf, size_t len) {
     if (n < 0 && errno == ENOTSOCK) n = read(fd, buf, len);
   } while (n < 0 && errno == EINTR);
   if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-  quick_ack(w, fd);
   return n;
 }
 
@@ -55,10 +42,22 @@ static void uv_wire_want(sl_wire *w, bool read_too, bool write_too) {
 
 static void uv_wire_close(sl_wire *w) { sl_watch_close(watch_of(w)); }
 
+/* sshd leaves Nagle on for sessions without a terminal: its next small packet would wait 40 ms for our delayed
+   acknowledgement. The option acknowledges now, and the kernel forgets it by itself. */
+static void uv_wire_acknowledge(sl_wire *w) {
+#ifdef TCP_QUICKACK
+  int one = 1;
+  setsockopt(watch_of(w)->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+#else
+  (void)w;
+#endif
+}
+
 static const sl_transport uv_transport = {.recv = uv_wire_recv,
                                           .send = uv_wire_send,
                                           .want = uv_wire_want,
-                                          .close = uv_wire_close};
+                                          .close = uv_wire_close,
+                                          .acknowledge = uv_wire_acknowledge};
 
 static void uv_wire_ready(sl_watch *watch, int events) {
   sl_engine *e = watch->owner;

@@ -1,5 +1,5 @@
-/* Channels: open, close, exit status. What flows through them is in channel_input.c and channel_output.c, requests (exec,
-   pty, env, ...) are in channel_request.c, a whole command in channel_run.c. */
+/* Channels: their packets, close, exit status. Opening is in channel_open.c, what flows through them in channel_input.c
+   and channel_output.c, requests (exec, pty, env, ...) are in channel_request.c, a whole command in channel_run.c. */
 #include "ssh/channel.h"
 
 #include <stdlib.h>
@@ -7,19 +7,17 @@
 
 #include "ssh/verbs.h"
 
-enum { WINDOW_DEFAULT = 2 << 20, WINDOW_MIN = 32768, WINDOW_MAX = 1 << 30 };
-
 sl_channel *sl_channel_check(lua_State *L, int idx) {
   return sl_box_check(L, idx, SL_CHANNEL_CLASS);
 }
 
 void *sl_channel_op(lua_State *L, sl_channel *ch, int lane, const sl_op_kind *kind, size_t size) {
   if (!ch->strand.engine) luaL_error(L, "attempt to use a channel of a closed session");
+  if (!ch->strand.raw && !ch->strand.opening) luaL_error(L, "attempt to use a channel that was not opened");
   void *op = sl_eop_new(ch->strand.engine, &ch->strand, lane, kind, size);
   if (!op) luaL_error(L, "not enough memory");
   return op;
 }
-
 
 int sl_channel_start(lua_State *L, int lane, const sl_op_kind *kind, size_t size) {
   sl_channel *ch = sl_channel_check(L, 1);
@@ -131,15 +129,6 @@ static void free_clean(sl_op *op) {
 static const sl_op_kind free_kind = {
     .name = "channel.free", .step = free_step, .clean = free_clean};
 
-static void end_lane(sl_lane *lane) {
-  while (lane->head) {
-    sl_op *op = lane->head;
-    sl_op_unlink(&lane->head, &lane->tail, op);
-    sl_err_set(&op->err, SL_CLOSED, NULL, 0, "the channel was closed");
-    sl_op_finish(op);
-  }
-}
-
 /* Closes in the background: reads and writes end now, requests under way finish first, then the channel is freed when
    the server has closed its side too. */
 void sl_channel_release(sl_channel *ch) {
@@ -154,106 +143,13 @@ void sl_channel_release(sl_channel *ch) {
     free(ch);
     return;
   }
-  for (int lane = SL_LANE_REQUEST + 1; lane < SL_LANES; lane++) end_lane(&ch->strand.lanes[lane]);
+  sl_err closed = {0};
+  sl_err_set(&closed, SL_CLOSED, NULL, 0, "the channel was closed");
+  for (int lane = SL_LANE_REQUEST + 1; lane < SL_LANES; lane++) sl_lane_end(&ch->strand.lanes[lane], &closed);
   sl_eop *x = sl_eop_new(ch->strand.engine, &ch->strand, SL_LANE_REQUEST, &free_kind, sizeof *x);
   if (!x) return; /* freed with the session */
   x->op.abandoned = true;
   sl_eop_submit(x);
-}
-
-/* --- open --------------------------------------------------------------------------------------------------- */
-
-typedef struct open_op {
-  sl_eop eop;
-  sl_channel *ch;
-  unsigned window;
-} open_op;
-
-unsigned sl_channel_check_window(lua_State *L, int idx) {
-  lua_Integer window = luaL_optinteger(L, idx, WINDOW_DEFAULT);
-  luaL_argcheck(L, window >= WINDOW_MIN && window <= WINDOW_MAX, idx, "window out of range");
-  return (unsigned)window;
-}
-
-static int open_step(sl_op *op) {
-  open_op *x = (open_op *)op;
-  sl_session *s = (sl_session *)x->eop.engine;
-  LIBSSH2_CHANNEL *raw = libssh2_channel_open_ex(s->engine.raw, "session", 7, x->window,
-                                                 LIBSSH2_CHANNEL_PACKET_DEFAULT, NULL, 0);
-  int rc = sl_step_pointer(&s->engine, raw);
-  if (raw) {
-    sl_strand_add(&s->engine, &x->ch->strand);
-    sl_strand_attach(&x->ch->strand, raw);
-    x->ch->opened = true;
-  } else if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE) { /* without the packet hook the reason is not known */
-    sl_err_set(&op->err, SL_CHANNEL, "SSH_OPEN_FAILURE", rc, "%s",
-               s->open_failure[0] ? s->open_failure : "the server refused to open a channel");
-    s->open_failure[0] = '\0';
-  }
-  return rc;
-}
-
-int sl_channel_push(lua_State *L, sl_channel *ch, int session_ref) {
-  void **box = sl_box_new(L, SL_CHANNEL_CLASS);
-  ch->box = box;
-  *box = ch;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, session_ref); /* the session lives as long as its channels */
-#if LUA_VERSION_NUM < 502
-  lua_createtable(L, 1, 0);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, 1);
-#endif
-  lua_setuservalue(L, -2);
-  return 1;
-}
-
-static int open_push(sl_op *op, lua_State *L) {
-  open_op *x = (open_op *)op;
-  sl_channel *ch = x->ch;
-  x->ch = NULL;
-  return sl_channel_push(L, ch, op->keep_ref);
-}
-
-static void open_drop(sl_op *op) {
-  open_op *x = (open_op *)op;
-  sl_channel *ch = x->ch;
-  x->ch = NULL;
-  sl_channel_release(ch);
-}
-
-static void open_clean(sl_op *op) {
-  sl_channel *ch = ((open_op *)op)->ch;
-  if (!ch) return;
-  if (ch->opened)
-    sl_strand_bury(&ch->strand);
-  else
-    free(ch);
-}
-
-static const sl_op_kind open_kind = {.name = "channel.open",
-                                     .step = open_step,
-                                     .push = open_push,
-                                     .drop = open_drop,
-                                     .cancel = sl_eop_cancel,
-                                     .clean = open_clean};
-
-/* session:open_channel(window|nil, done): done(nil, channel) of type "session". */
-static int l_open_channel(lua_State *L) {
-  sl_session *s = sl_session_check(L, 1);
-  unsigned window = sl_channel_check_window(L, 2);
-  sl_check_done(L, 3);
-  open_op *x = sl_eop_new(&s->engine, NULL, 0, &open_kind, sizeof *x);
-  sl_channel *ch = calloc(1, sizeof *ch);
-  if (!x || !ch) {
-    free(ch);
-    if (x) sl_op_release(&x->eop.op);
-    return luaL_error(L, "not enough memory");
-  }
-  x->ch = ch;
-  x->window = window;
-  sl_op_start(L, &x->eop.op, 3, 1);
-  sl_eop_submit(&x->eop);
-  return 1;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -334,14 +230,11 @@ static int l_window(lua_State *L) {
 static const luaL_Reg channel_methods[] = {
     {"wait_closed", l_wait_closed}, {"close", l_close}, {"window", l_window}, {NULL, NULL}};
 static const luaL_Reg channel_meta[] = {{"__gc", l_close}, {NULL, NULL}};
-static const luaL_Reg session_verbs[] = {{"open_channel", l_open_channel}, {NULL, NULL}};
-
-const luaL_Reg *sl_channel_session_verbs(void) { return session_verbs; }
-
 void sl_channel_open(lua_State *L) {
   sl_class(L, SL_CHANNEL_CLASS, channel_methods, channel_meta);
   luaL_getmetatable(L, SL_CHANNEL_CLASS);
   lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, sl_channel_open_verbs(), 0);
   luaL_setfuncs(L, sl_channel_request_verbs(), 0);
   luaL_setfuncs(L, sl_channel_input_verbs(), 0);
   luaL_setfuncs(L, sl_channel_output_verbs(), 0);

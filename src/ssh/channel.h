@@ -14,7 +14,7 @@ typedef struct sl_exit {
   char signal[32], message[256];
 } sl_exit;
 
-enum { SL_COMMAND_MAX = 30000 }; /* libssh2 sends a request in one packet */
+enum { SL_COMMAND_MAX = 30000, SL_ENV_NAME_MAX = 1024 }; /* libssh2 sends a request in one packet */
 
 /* Takes what comes at once instead of leaving it in the channel's buffers. It is called while packets are received: it
    must not call libssh2 or Lua, and says sl_window_credit when it has consumed the bytes. */
@@ -27,6 +27,7 @@ typedef struct sl_channel {
   sl_strand strand; /* first: hooks get the strand */
   void **box;       /* NULL: Lua has let go of it */
   bool opened, closing;
+  bool is_session; /* of type "session": one of those that MaxSessions counts */
   bool ended; /* the server has said that no more data comes */
   sl_exit exit;
   const sl_taker *taker; /* may be NULL */
@@ -48,13 +49,18 @@ void *sl_channel_op(lua_State *L, sl_channel *ch, int lane, const sl_op_kind *ki
 /* Starts one that needs nothing but its channel (argument 1) and done (argument 2). */
 int sl_channel_start(lua_State *L, int lane, const sl_op_kind *kind, size_t size);
 
-/* Pushes the box of a channel that Lua gets to hold; session_ref anchors its session (+1). */
-int sl_channel_push(lua_State *L, sl_channel *ch, int session_ref);
+/* In place of its session, on top of the stack, the box of a channel that Lua gets to hold: the session lives as long as
+   its channels. */
+void sl_channel_push(lua_State *L, sl_channel *ch);
 
 /* Nobody holds it any more: it is closed in the background. */
 void sl_channel_release(sl_channel *ch);
 
 unsigned sl_channel_check_window(lua_State *L, int idx); /* the default when there is none */
+
+/* A variable that nobody waits for (RFC 4254 6.4, want reply false). "Again" only while keys are exchanged, and then
+   nothing has been kept. */
+int sl_channel_send_env(sl_strand *strand, const char *name, size_t name_len, const char *value, size_t value_len);
 
 /* The answer to an open of channel_direct.c? Then it has been taken. */
 bool sl_channel_direct_answer(sl_channel *ch, const unsigned char *data, size_t len);
@@ -64,6 +70,7 @@ void sl_channel_become_wire(lua_State *L, int idx, sl_engine *e, const char *via
 
 static inline sl_channel *sl_channel_of(sl_op *op) { return (sl_channel *)((sl_eop *)op)->strand; }
 
+const luaL_Reg *sl_channel_open_verbs(void);
 const luaL_Reg *sl_channel_request_verbs(void);
 /* Packets for it. data is the packet, with at least type and channel number. */
 void sl_channel_data(sl_channel *ch, const unsigned char *data, size_t len);

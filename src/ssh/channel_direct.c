@@ -206,7 +206,9 @@ static int direct_push(sl_op *op, lua_State *L) {
   sl_direct *x = (sl_direct *)op;
   sl_channel *ch = x->ch;
   x->ch = NULL;
-  return sl_channel_push(L, ch, op->keep_ref);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, op->keep_ref);
+  sl_channel_push(L, ch);
+  return 1;
 }
 
 static void direct_drop(sl_op *op) {

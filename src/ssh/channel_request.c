@@ -11,7 +11,7 @@
 #include "transport.h"
 #endif
 
-enum { ENV_NAME_MAX = 1024, NOTICE_TYPE_MAX = 64, NOTICE_DATA_MAX = 256, MODES_MAX = 256 };
+enum { NOTICE_TYPE_MAX = 64, NOTICE_DATA_MAX = 256, MODES_MAX = 256 };
 
 typedef struct request_op {
   sl_eop eop;
@@ -34,26 +34,30 @@ static int setenv_step(sl_op *op) {
   return libssh2_channel_setenv_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len);
 }
 
-/* A variable that nobody waits for (RFC 4254 6.4, want reply false): as ssh sends those of SendEnv and SetEnv, without
-   a round trip for each. */
 #ifdef SL_REQUEST_ALONE
-static int send_env_step(sl_op *op) {
+int sl_channel_send_env(sl_strand *strand, const char *name, size_t name_len, const char *value, size_t value_len) {
   static const char type[] = "env";
-  request_op *x = (request_op *)op;
-  unsigned char packet[1 + 4 + 4 + sizeof type - 1 + 1 + 4 + ENV_NAME_MAX + 4], *p = packet;
+  unsigned char packet[1 + 4 + 4 + sizeof type - 1 + 1 + 4 + SL_ENV_NAME_MAX + 4], *p = packet;
+  if (name_len > SL_ENV_NAME_MAX) return LIBSSH2_ERROR_INVAL;
   *p++ = SSH_MSG_CHANNEL_REQUEST;
-  p = sl_put_u32(p, raw_of(x)->remote.id);
+  p = sl_put_u32(p, strand->raw->remote.id);
   p = sl_put_string(p, type, sizeof type - 1);
   *p++ = 0;
-  p = sl_put_string(p, x->text, x->text_len);
-  p = sl_put_u32(p, x->value_len);
-  /* "Again" only while keys are exchanged, and then nothing has been kept. */
-  return _libssh2_transport_send(x->eop.engine->raw, packet, (size_t)(p - packet), (const unsigned char *)x->value,
-                                 x->value_len);
+  p = sl_put_string(p, name, name_len);
+  p = sl_put_u32(p, (uint32_t)value_len);
+  return _libssh2_transport_send(strand->engine->raw, packet, (size_t)(p - packet), (const unsigned char *)value,
+                                 value_len);
 }
 #else
-static int send_env_step(sl_op *op) { return setenv_step(op); }
+int sl_channel_send_env(sl_strand *strand, const char *name, size_t name_len, const char *value, size_t value_len) {
+  return libssh2_channel_setenv_ex(strand->raw, name, (unsigned)name_len, value, (unsigned)value_len);
+}
 #endif
+
+static int send_env_step(sl_op *op) {
+  request_op *x = (request_op *)op;
+  return sl_channel_send_env(x->eop.strand, x->text, x->text_len, x->value, x->value_len);
+}
 
 /* A request of any type that nobody waits for: "break" (RFC 4335), "eow@openssh.com". */
 #ifdef SL_REQUEST_ALONE
@@ -146,7 +150,7 @@ static int l_subsystem(lua_State *L) { return start_process(L, "subsystem", 2, 3
 static int start_env(lua_State *L, const sl_op_kind *kind) {
   unsigned name_len;
   size_t value_len;
-  const char *name = check_text(L, 2, ENV_NAME_MAX, &name_len);
+  const char *name = check_text(L, 2, SL_ENV_NAME_MAX, &name_len);
   const char *value = sl_check_bytes(L, 3, &value_len);
   luaL_argcheck(L, value_len <= SL_COMMAND_MAX, 3, "too long");
   request_op *x = new_request(L, kind, 4);

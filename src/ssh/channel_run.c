@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#ifdef SL_LIBSSH2_STATIC
+#include "libssh2_priv.h"
+#endif
+
 typedef enum run_phase { RUN_ASK, RUN_END_INPUT, RUN_GATHER } run_phase;
 
 typedef struct run_op {
@@ -12,7 +16,7 @@ typedef struct run_op {
   sl_exit exit;
   sl_buf out[2];
   uint64_t bytes;
-  bool truncated;
+  bool truncated, said_end;
   unsigned command_len;
   char command[];
 } run_op;
@@ -43,6 +47,16 @@ static int run_end(run_op *x) {
   return 0;
 }
 
+/* The command gets no input: its end goes out with the request, in one segment. */
+static void end_input_early(run_op *x) {
+#ifdef SL_LIBSSH2_STATIC
+  LIBSSH2_CHANNEL *raw = x->eop.strand->raw;
+  if (!x->said_end && raw->process_state == libssh2_NB_state_sent) x->said_end = libssh2_channel_send_eof(raw) == 0;
+#else
+  (void)x;
+#endif
+}
+
 static int run_step(sl_op *op) {
   run_op *x = (run_op *)op;
   LIBSSH2_CHANNEL *raw = x->eop.strand->raw;
@@ -50,10 +64,11 @@ static int run_step(sl_op *op) {
   switch (x->phase) {
   case RUN_ASK:
     rc = libssh2_channel_process_startup(raw, "exec", 4, x->command, x->command_len);
+    if (rc == sl_step_again()) end_input_early(x);
     if (rc != 0 || op->abandoned) return rc;
     x->phase = RUN_END_INPUT; /* fall through */
   case RUN_END_INPUT:
-    rc = sl_channel_peer_closed(raw) ? 0 : libssh2_channel_send_eof(raw);
+    rc = x->said_end || sl_channel_peer_closed(raw) ? 0 : libssh2_channel_send_eof(raw);
     if (rc != 0) return rc;
     x->phase = RUN_GATHER; /* fall through */
   default:

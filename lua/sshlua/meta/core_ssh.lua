@@ -153,11 +153,15 @@ function Session:auth_state() end
 ---@class sshlua.core.Channel
 local Channel = {}
 
---- A channel of type "session". Opens of one session go one after the other.
----@param window integer|nil bytes the server may send ahead: 32 KiB to 1 GiB, default 2 MiB
----@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel) kind channel, name SSH_OPEN_FAILURE: refused
----@return sshlua.core.Op
-function Session:open_channel(window, done) end
+--- A channel of type "session", at once: it is being opened, and what is asked of it waits for that. Opens of one
+--- session go one after the other.
+---@param window? integer bytes the server may send ahead: 32 KiB to 1 GiB, default 2 MiB
+---@param variables? string[] names and values by turns: sent as soon as it is open, as by Channel:send_env
+---@return sshlua.core.Channel
+function Session:open_channel(window, variables) end
+
+---@return integer channels of type "session" that are open and not being closed
+function Session:count_open() end
 
 --- A channel to a host and port that the server connects to (RFC 4254 7.2). Opens do not wait for each other, where
 --- libssh2 is built in.
@@ -168,6 +172,14 @@ function Session:open_channel(window, done) end
 ---@param done fun(err: sshlua.CoreError?, channel: sshlua.core.Channel)
 ---@return sshlua.core.Op
 function Session:open_direct(host, port, window, done) end
+
+--- When the server has opened it. Everything that is asked of a channel which the server refuses ends with the reason.
+---@param done fun(err: sshlua.CoreError?) kind channel, name SSH_OPEN_FAILURE: refused
+---@return sshlua.core.Op
+function Channel:opened(done) end
+
+---@return boolean the server has opened it, and we have not closed it
+function Channel:is_open() end
 
 --- What has come of one stream, at most 256 KiB; nil at its end. Read both streams: they share one window.
 ---@param stream 0|1 stdout, stderr

@@ -256,13 +256,13 @@ local function environment(config, out)
     local name, value = entry:match("^([^=]+)=(.*)$")
     for _, wanted in ipairs(names) do
       if name and pattern.match(name, wanted) then
-        list[#list + 1] = { name, value }
+        list[#list + 1], list[#list + 2] = name, value
         break
       end
     end
   end
   for _, entry in ipairs(config.values.setenv or {}) do
-    list[#list + 1] = { entry:match("^([^=]*)=(.*)$") }
+    list[#list + 1], list[#list + 2] = entry:match("^([^=]*)=(.*)$")
   end
   if list[1] then out.sent_environment = list end
   if config.values.requesttty == "force" then out.pty = true end
