@@ -90,6 +90,18 @@ class Bench:
             await connection.wait_closed()
         return len(connections)
 
+    async def get(self):
+        return await self.copy(lambda sftp: sftp.get(self.options.source, self.options.target))
+
+    async def put(self):
+        return await self.copy(lambda sftp: sftp.put(self.options.source, self.options.target))
+
+    async def copy(self, work):
+        async with self.connect(self.hosts[0]) as connection:
+            async with connection.start_sftp_client() as sftp:
+                await work(sftp)
+        return self.options.count
+
     def halt(self, count):
         print("open", count, flush=True)
         sys.stdin.readline()
@@ -101,7 +113,7 @@ class Bench:
 
 
 VERBS = {"one": Bench.one, "fanout": Bench.all, "exec": Bench.exec_many, "down": Bench.down,
-         "up": Bench.up, "idle": Bench.idle}
+         "up": Bench.up, "idle": Bench.idle, "get": Bench.get, "put": Bench.put}
 
 
 def parse():
@@ -111,6 +123,8 @@ def parse():
         parser.add_argument("--" + name, required=True)
     for name in ("parallel", "port", "count", "bytes"):
         parser.add_argument("--" + name, type=int, required=True)
+    parser.add_argument("--from", dest="source")  # get and put: one file
+    parser.add_argument("--to", dest="target")
     return parser.parse_args()
 
 

@@ -116,28 +116,32 @@ end
 
 local attempt
 
-local function answered(self, first, variables, alone, since, ch, ok, ...)
+local function answered(self, wish, ch, ok, ...)
   if ok or ch:is_open() then return ch, ok, ... end
-  return attempt(self, first, variables, not_opened(self, ch, (...), alone), since)
+  wish.alone = not_opened(self, ch, (...), wish.alone)
+  return attempt(self, wish)
 end
 
-function attempt(self, first, variables, alone, since)
+function attempt(self, wish)
   require_alive(self)
-  since = take_place(self, since)
-  local ch = self.core:open_channel(self.target.opts.window, variables)
-  return answered(self, first, variables, alone, since, ch, pcall(await, start_first, self, ch, first))
+  wish.since = take_place(self, wish.since)
+  local ch = self.core:open_channel(self.target.opts.window or wish.window, wish.variables)
+  return answered(self, wish, ch, pcall(await, start_first, self, ch, wish.first))
 end
 
 --- Opens a channel and starts first(ch, done) on it, without a wait in between. Returns the channel, and then what
 --- pcall would. Raises when there is no channel.
 ---@param first fun(ch: userdata, done: function): userdata
 ---@param variables? string[] names and values by turns, which the server gets as soon as it has opened it
-function Session:_on_channel(first, variables) return attempt(self, first, variables, 0) end
+---@param window? integer bytes the server may send ahead where option 'window' does not say
+function Session:_on_channel(first, variables, window)
+  return attempt(self, { first = first, variables = variables, window = window, alone = 0 })
+end
 
 local function opened(ch, done) return ch:opened(done) end
 
-function Session:_open_channel()
-  local ch, ok, err = self:_on_channel(opened)
+function Session:_open_channel(window)
+  local ch, ok, err = self:_on_channel(opened, nil, window)
   if ok then return ch end
   self:_close_channel(ch)
   error(err, 0)

@@ -73,10 +73,14 @@ local function open_as(session, who)
     hint = "sudoers: Defaults !requiretty, !use_pty for this account" })
 end
 
+--- What comes is taken at once, so a large window costs no memory; with a common one (2 MiB) a server far away would
+--- stand still half of the time.
+local WINDOW = 8 * 1024 * 1024
+
 --- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }.
 ---@return sshlua.Sftp
 function M.open(session, who)
-  local ch = who and open_as(session, who) or session:_open_channel()
+  local ch = who and open_as(session, who) or session:_open_channel(WINDOW)
   local seconds = session.open_seconds
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",

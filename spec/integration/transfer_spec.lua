@@ -193,7 +193,9 @@ describe("a transfer of one file", function()
       assert.equal(1, last.files)
       assert.equal("web1", last.host)
       assert.equal(from, last.file)
-      assert.is_true(events[1].bytes < 600000 and events[1].rate > 0)
+      local on_its_way = 0 -- the first events may come before the first byte
+      for _, e in ipairs(events) do if e.bytes < 600000 and e.rate > 0 then on_its_way = on_its_way + 1 end end
+      assert.is_true(on_its_way > 0)
       assert.is_true(servers.read_file(to) == bytes(600000))
     end
   end))

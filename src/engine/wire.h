@@ -46,7 +46,7 @@ struct sl_wire {
 
 /* Output is not stepped above the high water. What libssh2 says by itself (answers to a server that asks and asks and
    does not listen) can still come on top of it: above the choke nothing is received until it has gone out. */
-enum { SL_WIRE_HIGH_WATER = 262144, SL_WIRE_CHOKE = 1 << 20, SL_WIRE_TURN_BYTES = 262144 };
+enum { SL_WIRE_HIGH_WATER = 65536, SL_WIRE_CHOKE = 1 << 20, SL_WIRE_TURN_BYTES = 262144 };
 
 void sl_wire_init(sl_wire *w, const sl_transport *transport, void *below);
 ssize_t sl_wire_recv(sl_wire *w, void *buf, size_t len);       /* for libssh2's callback */

@@ -37,6 +37,7 @@ typedef struct sl_loop {
   sl_owned *owned;
   sl_op *all;       /* every operation that has not been released */
   unsigned ops;     /* live operations, ghosts included */
+  unsigned sharing; /* transfers that share the memory for blocks, see sftp/share.h */
   bool in_turn, stopped, closed;
 } sl_loop;
 

@@ -9,6 +9,7 @@
 #include "loop/fs.h"
 #include "sftp/call.h"
 #include "sftp/fetch.h"
+#include "sftp/share.h"
 
 enum { BLOCK_DEFAULT = 512 << 10, BLOCKS_DEFAULT = 8, BLOCKS_MAX = 64, BLOCK_MAX = 16 << 20 };
 
@@ -20,7 +21,7 @@ typedef struct block {
   sl_sftp_fetch fetch; /* first */
   get_op *owner;
   block_state state;
-  size_t written;
+  size_t written, room; /* room: bytes that fetch.data has */
   uv_fs_t req;
 } block;
 
@@ -35,6 +36,7 @@ struct get_op {
   unsigned blocks_n, fetching, writing;
   size_t block_len;
   block *blocks;
+  sl_share share;
 };
 
 static void get_go_on(get_op *x);
@@ -53,12 +55,24 @@ static void get_failed(get_op *x, const sl_err *err) {
   if (!x->op.err.kind) x->op.err = *err;
 }
 
+/* The length of the next block: whole requests, unless the share is less than one. */
+static size_t block_most(const get_op *x) {
+  size_t most = sl_share_block(&x->share, x->block_len), step = x->handle->sftp->client.read_max;
+  return most > step ? most / step * step : most;
+}
+
+static void block_free(block *b) {
+  get_op *x = b->owner;
+  b->state = FREE;
+  b->fetch.data = sl_share_trim(&x->share, b->fetch.data, &b->room, block_most(x));
+}
+
 static void forget_fetches(get_op *x) {
   for (unsigned i = 0; i < x->blocks_n; i++) {
     block *b = &x->blocks[i];
     if (b->state != FETCHING) continue;
     sl_sftp_fetch_forget(&b->fetch);
-    b->state = FREE;
+    block_free(b);
   }
   x->fetching = 0;
 }
@@ -77,7 +91,7 @@ static void block_write(block *b) {
   sl_err err = {0};
   sl_err_uv(&err, SL_IO, rc, "cannot write the local file");
   get_failed(x, &err);
-  b->state = FREE;
+  block_free(b);
   x->writing--;
   sl_op_unpin(&x->op);
 }
@@ -96,7 +110,7 @@ static void block_written(uv_fs_t *req) {
   if (n > 0 && b->written < b->fetch.good && !x->op.abandoned) {
     block_write(b);
   } else {
-    b->state = FREE;
+    block_free(b);
     x->writing--;
     if (n > 0) x->handle->moved += b->fetch.good;
     if (!x->op.err.kind) note_safe(x);
@@ -105,7 +119,7 @@ static void block_written(uv_fs_t *req) {
   sl_op_unpin(&x->op);
 }
 
-enum { HOLE_MIN = 65536 };
+enum { HOLE_MIN = 32768 };
 
 /* Zeros need not be written where there is nothing yet: the caller sets the size. */
 static bool leave_out(block *b) {
@@ -114,7 +128,7 @@ static bool leave_out(block *b) {
   if (!x->sparse || f->good < HOLE_MIN || !sl_sftp_is_zero(f->data, f->good)) return false;
   x->holes = true;
   x->handle->moved += f->good;
-  b->state = FREE;
+  block_free(b);
   if (!x->op.err.kind) note_safe(x);
   return true;
 }
@@ -124,7 +138,7 @@ static void block_fetched(sl_sftp_fetch *f) {
   get_op *x = b->owner;
   x->fetching--;
   if (f->err.kind) {
-    b->state = FREE;
+    block_free(b);
     get_failed(x, &f->err);
   } else {
     if (f->good < f->len) { /* here the file ends: what was found behind does not count */
@@ -137,7 +151,10 @@ static void block_fetched(sl_sftp_fetch *f) {
       f->good = 0;
     else if (f->good > x->len - at)
       f->good = (size_t)(x->len - at);
-    b->state = f->good > 0 ? WRITING : FREE;
+    if (f->good > 0)
+      b->state = WRITING;
+    else
+      block_free(b);
   }
   if (b->state == WRITING && !leave_out(b)) {
     x->writing++;
@@ -147,33 +164,51 @@ static void block_fetched(sl_sftp_fetch *f) {
   get_go_on(x);
 }
 
+/* One block at least: the transfer has to go on. */
+static bool block_room(block *b) {
+  get_op *x = b->owner;
+  size_t need = b->fetch.len;
+  bool more = b->room < need;
+  if (more && (x->fetching || x->writing) && !sl_share_has_room(&x->share, need - b->room))
+    return false;
+  b->fetch.data = sl_share_fit(&x->share, b->fetch.data, &b->room, need);
+  if (b->fetch.data) return true;
+  sl_err err = {0};
+  sl_err_set(&err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
+  get_failed(x, &err);
+  return false;
+}
+
 /* A block may have been written before an end in front of it was found (the file grew meanwhile):
    the caller cuts the local file to the length it is told. */
-static void block_fetch(block *b) {
+static bool block_fetch(block *b) {
   get_op *x = b->owner;
   sl_sftp_fetch *f = &b->fetch;
   uint64_t left = x->len - x->next;
+  size_t most = block_most(x);
   f->client = &x->handle->sftp->client;
   f->handle = sl_sftp_span_of(x->handle);
   f->offset = x->from + x->next;
-  f->len = left < x->block_len ? (size_t)left : x->block_len;
+  f->len = left < most ? (size_t)left : most;
   f->err = (sl_err){0};
   f->done = block_fetched;
+  if (!block_room(b)) return false;
   if (!sl_sftp_fetch_start(f)) {
     get_failed(x, &f->err);
-    return;
+    return false;
   }
   b->state = FETCHING;
   x->fetching++;
   x->next += f->len;
+  return true;
 }
 
 static void get_go_on(get_op *x) {
   if (x->op.ended) return;
-  bool stop = x->op.err.kind || x->op.abandoned;
+  bool stop = x->op.err.kind || x->op.abandoned, full = false;
   if (stop) forget_fetches(x);
-  for (unsigned i = 0; i < x->blocks_n && !stop && !x->ended && x->next < x->len; i++) {
-    if (x->blocks[i].state == FREE) block_fetch(&x->blocks[i]);
+  for (unsigned i = 0; i < x->blocks_n && !stop && !full && !x->ended && x->next < x->len; i++) {
+    full = x->blocks[i].state == FREE && !block_fetch(&x->blocks[i]);
     stop = x->op.err.kind != NULL;
   }
   if (stop) forget_fetches(x);
@@ -204,6 +239,7 @@ static void get_clean(sl_op *op) {
   }
   free(x->blocks);
   x->blocks = NULL;
+  sl_share_leave(&x->share);
   if (x->fd >= 0) close(x->fd);
   sl_sftp_handle_unref(x->handle);
 }
@@ -222,10 +258,10 @@ static bool make_blocks(get_op *x) {
     block *b = &x->blocks[i];
     b->owner = x;
     b->fetch.size = sl_sftp_fetch_parts(&x->handle->sftp->client, x->block_len);
-    b->fetch.data = malloc(x->block_len);
     b->fetch.parts = calloc(b->fetch.size, sizeof *b->fetch.parts);
-    if (!b->fetch.data || !b->fetch.parts) return false;
+    if (!b->fetch.parts) return false;
   }
+  if (x->len > SL_SHARE_LEAST) sl_share_join(&x->share, x->op.loop);
   return x->blocks != NULL;
 }
 

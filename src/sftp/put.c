@@ -10,6 +10,7 @@
 
 #include "loop/fs.h"
 #include "sftp/call.h"
+#include "sftp/share.h"
 
 enum {
   BLOCK_DEFAULT = 512 << 10,
@@ -17,6 +18,7 @@ enum {
   BLOCKS_MAX = 64,
   BLOCK_MAX = 16 << 20,
   PACKET_BEST = 131072,
+  HOLE_MIN = 32768,
   BUFFERS = 128
 };
 
@@ -38,8 +40,10 @@ struct block {
   uint64_t offset;  /* from the beginning of the transfer */
   size_t want, len; /* bytes to read, bytes read */
   unsigned pending;
+  uint32_t step; /* bytes of one packet */
   uv_fs_t req;
   unsigned char *bytes;
+  size_t room; /* bytes there */
   packet *packets;
 };
 
@@ -52,12 +56,18 @@ struct put_op {
   bool ended;         /* the local file was shorter */
   bool sparse, holes; /* may blocks of zeros be left out; was one */
   unsigned blocks_n, packets_n, busy;
-  uint32_t step;
+  uint32_t step; /* bytes of one packet at most */
   size_t head;
   block *blocks;
+  sl_share share;
 };
 
 static void put_go_on(put_op *x);
+
+/* The length of the next block. */
+static size_t block_most(const put_op *x) {
+  return sl_share_block(&x->share, (size_t)x->step * x->packets_n);
+}
 
 static void note_safe(put_op *x) {
   uint64_t safe = x->next < x->len ? x->next : x->len;
@@ -71,12 +81,14 @@ static void put_failed(put_op *x, const sl_err *err) {
 }
 
 static void block_free(block *b) {
+  put_op *x = b->owner;
   b->state = FREE;
-  b->owner->busy--;
+  x->busy--;
+  b->bytes = sl_share_trim(&x->share, b->bytes, &b->room, block_most(x) + x->packets_n * x->head);
 }
 
-static size_t stride(const put_op *x) {
-  return x->head + x->step;
+static size_t stride(const block *b) {
+  return b->owner->head + b->step;
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -116,7 +128,7 @@ static bool block_send(block *b) {
   b->state = SENDING;
   for (unsigned i = 0; done < b->len; i++) {
     packet *p = &b->packets[i];
-    uint32_t n = b->len - done < x->step ? (uint32_t)(b->len - done) : x->step;
+    uint32_t n = b->len - done < b->step ? (uint32_t)(b->len - done) : b->step;
     *p = (packet){.owner = b};
     p->req.done = packet_done;
     uint32_t id = sl_sftp_take_id(c, &p->req, SL_WANT_STATUS, &err);
@@ -126,7 +138,7 @@ static bool block_send(block *b) {
       b->pending = 0;
       return false;
     }
-    sl_sftp_write_head(b->bytes + i * stride(x), id, sl_sftp_span_of(x->handle),
+    sl_sftp_write_head(b->bytes + i * stride(b), id, sl_sftp_span_of(x->handle),
                        x->to + b->offset + done, n);
     done += n;
     b->pending++;
@@ -143,11 +155,11 @@ static bool block_send(block *b) {
 static void block_stop(block *b) {
   put_op *x = b->owner;
   sl_sftp_client *c = &x->handle->sftp->client;
-  unsigned n = (unsigned)((b->len + x->step - 1) / x->step), sent = n;
+  unsigned n = (unsigned)((b->len + b->step - 1) / b->step), sent = n;
   if (b->queued) {
     size_t full = b->len + n * x->head;
-    size_t kept = sl_sftp_retract(c, &b->segment, full, stride(x));
-    sent = kept >= full ? n : (unsigned)((kept + stride(x) - 1) / stride(x));
+    size_t kept = sl_sftp_retract(c, &b->segment, full, stride(b));
+    sent = kept >= full ? n : (unsigned)((kept + stride(b) - 1) / stride(b));
     b->queued = false;
   }
   for (unsigned i = 0; i < n; i++) {
@@ -176,8 +188,8 @@ static void block_read(block *b) {
   uv_buf_t bufs[BUFFERS];
   unsigned n = 0;
   for (size_t at = b->len; at < b->want && n < BUFFERS; n++) {
-    size_t in = at % x->step, left = b->want - at, room = x->step - in;
-    bufs[n] = uv_buf_init((char *)b->bytes + at / x->step * stride(x) + x->head + in,
+    size_t in = at % b->step, left = b->want - at, room = b->step - in;
+    bufs[n] = uv_buf_init((char *)b->bytes + at / b->step * stride(b) + x->head + in,
                           (unsigned)(left < room ? left : room));
     at += bufs[n].len;
   }
@@ -196,10 +208,10 @@ static void block_read(block *b) {
 /* A whole block of zeros need not be sent where there is nothing yet: the caller sets the size. */
 static bool is_hole(const block *b) {
   const put_op *x = b->owner;
-  if (!x->sparse || b->len < b->want || b->len < (size_t)x->step) return false;
-  for (size_t at = 0; at < b->len; at += x->step) {
-    size_t n = b->len - at < x->step ? b->len - at : x->step;
-    if (!sl_sftp_is_zero(b->bytes + at / x->step * stride(x) + x->head, n)) return false;
+  if (!x->sparse || b->len < b->want || b->len < HOLE_MIN) return false;
+  for (size_t at = 0; at < b->len; at += b->step) {
+    size_t n = b->len - at < b->step ? b->len - at : b->step;
+    if (!sl_sftp_is_zero(b->bytes + at / b->step * stride(b) + x->head, n)) return false;
   }
   return true;
 }
@@ -249,17 +261,33 @@ static void block_was_read(uv_fs_t *req) {
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static void block_begin(block *b) {
+/* Memory for `want` bytes with their heads. One block at least: the transfer has to go on. */
+static bool block_room(block *b) {
   put_op *x = b->owner;
-  size_t most = (size_t)x->step * x->packets_n;
+  size_t need = b->want + (b->want + b->step - 1) / b->step * x->head;
+  if (b->room < need && x->busy && !sl_share_has_room(&x->share, need - b->room)) return false;
+  b->bytes = sl_share_fit(&x->share, b->bytes, &b->room, need);
+  if (b->bytes) return true;
+  sl_err err = {0};
+  sl_err_set(&err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
+  put_failed(x, &err);
+  return false;
+}
+
+static bool block_begin(block *b) {
+  put_op *x = b->owner;
+  size_t most = block_most(x);
   uint64_t left = x->len - x->next;
-  b->state = READING;
+  b->step = most < x->step ? (uint32_t)most : x->step;
   b->offset = x->next;
   b->len = 0;
   b->want = left < most ? (size_t)left : most;
+  if (!block_room(b)) return false;
+  b->state = READING;
   x->next += b->want;
   x->busy++;
   block_read(b);
+  return true;
 }
 
 static void put_go_on(put_op *x) {
@@ -267,8 +295,7 @@ static void put_go_on(put_op *x) {
   bool stop = x->op.err.kind || x->op.abandoned;
   if (stop) stop_sending(x);
   for (unsigned i = 0; i < x->blocks_n && !stop && !x->ended && x->next < x->len; i++) {
-    if (x->blocks[i].state == FREE) block_begin(&x->blocks[i]);
-    stop = x->op.err.kind != NULL;
+    stop = (x->blocks[i].state == FREE && !block_begin(&x->blocks[i])) || x->op.err.kind;
   }
   if (x->busy) return;
   if (!x->op.err.kind) x->handle->safe = x->len < x->next ? x->len : x->next;
@@ -297,6 +324,7 @@ static void put_clean(sl_op *op) {
   }
   free(x->blocks);
   x->blocks = NULL;
+  sl_share_leave(&x->share);
   if (x->fd >= 0) close(x->fd);
   sl_sftp_handle_unref(x->handle);
 }
@@ -306,7 +334,9 @@ static const sl_op_kind put_kind = {
 
 static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   uint32_t most = x->handle->sftp->client.write_max;
-  x->step = most < PACKET_BEST ? most : PACKET_BEST;
+  size_t best = block_len > SL_SFTP_IO_SMALL ? block_len : SL_SFTP_IO_SMALL;
+  if (best > PACKET_BEST) best = PACKET_BEST;
+  x->step = most < best ? most : (uint32_t)best;
   x->head = sl_sftp_write_head_len(x->handle->len);
   if (len < block_len) block_len = len ? (size_t)len : 1;
   x->packets_n = (unsigned)((block_len + x->step - 1) / x->step);
@@ -316,10 +346,10 @@ static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
     block *b = &x->blocks[i];
     b->owner = x;
-    b->bytes = malloc(x->packets_n * stride(x));
     b->packets = calloc(x->packets_n, sizeof *b->packets);
-    if (!b->bytes || !b->packets) return false;
+    if (!b->packets) return false;
   }
+  if (len > SL_SHARE_LEAST) sl_share_join(&x->share, x->op.loop);
   return x->blocks != NULL;
 }
 

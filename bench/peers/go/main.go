@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -23,6 +24,7 @@ const blockSize = 32 * 1024
 
 type options struct {
 	hosts, key, knownHosts, user, command, kex, cipher string
+	from, to                                           string
 	parallel, port, count                              int
 	bytes                                              int64
 }
@@ -214,6 +216,53 @@ func (b *bench) idle() (int64, error) {
 	return int64(len(clients)), nil
 }
 
+// transfer copies one file with github.com/pkg/sftp.
+func (b *bench) transfer(move func(*sftp.Client) error) (int64, error) {
+	client, err := b.connect(b.addresses[0])
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	files, err := sftp.NewClient(client, sftp.UseConcurrentWrites(true))
+	if err != nil {
+		return 0, err
+	}
+	defer files.Close()
+	return int64(b.count), move(files)
+}
+
+func (b *bench) get(files *sftp.Client) error {
+	from, err := files.Open(b.from)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.Create(b.to)
+	if err != nil {
+		return err
+	}
+	if _, err := from.WriteTo(to); err != nil {
+		return err
+	}
+	return to.Close()
+}
+
+func (b *bench) put(files *sftp.Client) error {
+	from, err := os.Open(b.from)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := files.Create(b.to)
+	if err != nil {
+		return err
+	}
+	if _, err := to.ReadFrom(from); err != nil {
+		return err
+	}
+	return to.Close()
+}
+
 func (b *bench) run(verb string) (int64, error) {
 	switch verb {
 	case "one":
@@ -228,6 +277,10 @@ func (b *bench) run(verb string) (int64, error) {
 		return b.stream(b.up)
 	case "idle":
 		return b.idle()
+	case "get":
+		return b.transfer(b.get)
+	case "put":
+		return b.transfer(b.put)
 	}
 	return 0, fmt.Errorf("unknown verb %q", verb)
 }
@@ -276,6 +329,8 @@ func main() {
 	flags.IntVar(&b.count, "count", 1, "commands, or sessions")
 	flags.Int64Var(&b.bytes, "bytes", 0, "bytes to move")
 	flags.StringVar(&b.command, "command", "true", "remote command")
+	flags.StringVar(&b.from, "from", "", "file to copy")
+	flags.StringVar(&b.to, "to", "", "where to")
 	flags.StringVar(&b.kex, "kex", "", "key exchange")
 	flags.StringVar(&b.cipher, "cipher", "", "cipher")
 	if len(os.Args) < 2 {
