@@ -108,9 +108,6 @@ local function check_values(opts, level)
       errors.usage(level + 1, "option '%s': names of algorithms expected, got none", name)
     end
   end
-  if type(opts.agent) == "string" and opts.agent:sub(1, 1) == "/" and not core.fs_stat_sync(opts.agent) then
-    errors.usage(level + 1, "option 'agent': there is no %s", errors.excerpt(opts.agent))
-  end
   if opts.family and opts.family ~= 4 and opts.family ~= 6 then
     errors.usage(level + 1, "option 'family': 4 or 6 expected, got %s", tostring(opts.family))
   end

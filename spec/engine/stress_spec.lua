@@ -34,8 +34,8 @@ local function write_all(ch, pattern, total)
   await(ch.send_eof, ch)
 end
 
-local function read_one(ch, stream, pattern, total, what)
-  local at = 0
+local function read_one(ch, stream, pattern, total, what, at)
+  at = at or 0
   while true do
     local bytes, from = await(ch.read, ch, stream)
     if not bytes then break end
@@ -79,10 +79,14 @@ end
 -- Operations that are cancelled at any moment: with callbacks, since a task that is cancelled is over.
 local called_after_cancel = 0
 
-local function cancellable(start, ...)
+-- What came before it was cancelled is given to `took`.
+local took_nothing = function() end
+
+local function cancellable(took, start, ...)
   local cancelled, args = false, { ... }
-  local function done()
+  local function done(_, ...)
     if cancelled then called_after_cancel = called_after_cancel + 1 end
+    took(...)
   end
   local n = select("#", ...)
   args[n + 1] = done
@@ -97,8 +101,8 @@ end
 local function cancelled_writer(session, number)
   local ch = engine.start(session, ECHO)
   local pattern = pattern_of(number)
-  local cancel = cancellable(ch.write, ch, pattern:bytes(0, 100000))
-  local cancel_next = cancellable(ch.write, ch, pattern:bytes(0, 100))
+  local cancel = cancellable(took_nothing, ch.write, ch, pattern:bytes(0, 100000))
+  local cancel_next = cancellable(took_nothing, ch.write, ch, pattern:bytes(0, 100))
   task.sleep(math.random() * 0.02)
   cancel()
   cancel_next()
@@ -112,7 +116,7 @@ end
 
 local function cancelled_open(session, number)
   local ch = session:open_channel()
-  local cancel = cancellable(ch.opened, ch)
+  local cancel = cancellable(took_nothing, ch.opened, ch)
   if number % 2 == 0 then task.sleep(math.random() * 0.005) end
   cancel()
   if number % 3 == 0 then ch:close() end -- otherwise the collector does
@@ -120,7 +124,7 @@ end
 
 local function cancelled_exec(session, number)
   local ch = number % 5 == 0 and session:open_channel() or engine.open(session)
-  local cancel = cancellable(ch.exec, ch, "echo " .. number)
+  local cancel = cancellable(took_nothing, ch.exec, ch, "echo " .. number)
   if number % 2 == 0 then task.sleep(math.random() * 0.005) end
   cancel()
   if number % 3 == 0 then ch:close() end -- otherwise the collector does
@@ -139,13 +143,18 @@ local function cancelled_reader(session, number)
   local what = "cancelled reader " .. number
   local ch = engine.start(session, ECHO)
   local pattern = pattern_of(number)
+  local got = 0
+  local function take(bytes)
+    pattern:check(got, bytes, what)
+    got = got + #bytes
+  end
   for at = 0, 9 do
-    local cancel = cancellable(ch.read, ch, 0)
+    local cancel = cancellable(take, ch.read, ch, 0)
     await(ch.write, ch, pattern:bytes(at * 1000, 1000))
     cancel()
   end
   await(ch.send_eof, ch)
-  read_one(ch, 0, pattern, 10000, what)
+  read_one(ch, 0, pattern, 10000, what, got)
   finish(ch, what)
 end
 

@@ -24,7 +24,8 @@ local function with_shell(line)
   local r = program.start({}, { shell = [[
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 case $0 in /*) ln -s "$0" "$dir/sshlua" ;; *) ln -s "$PWD/$0" "$dir/sshlua" ;; esac
-PATH=$dir:$PATH HOME=$dir
+PATH=$dir:$PATH HOME=$dir XDG_CONFIG_HOME=$dir XDG_DATA_HOME=$dir
+export XDG_CONFIG_HOME XDG_DATA_HOME
 ]] .. line }):finish()
   assert.equal(0, r.code, r.err)
   return r.out

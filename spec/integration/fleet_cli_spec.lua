@@ -134,7 +134,7 @@ describe("sshlua run", function()
   it_runs("has nothing to do when no host of a journal is meant, and takes the first of several settings", function(call)
     local journal = program.directory() .. "/done.journal"
     assert.equal(0, call({ "run", "-q", "--journal", journal, "-w", "web1", "true" }).code)
-    local r = call { "run", "--resume", journal, "--only", "failed" }
+    local r = call { "run", "--resume", journal, "--only", "failed", "true" }
     assert.same({ 0, "", "sshlua: nothing to do: the journal has no host that was failed\n" }, { r.code, r.out, r.err })
     assert.equal(2, call({ "run", "-w", "web1", "-l", "", "true" }).code)
     local settings = require "sshlua.settings"

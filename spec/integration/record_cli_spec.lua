@@ -37,7 +37,9 @@ local function expect_asciinema(path, pattern)
   local found = os.execute "command -v asciinema >/dev/null"
   if found ~= true and found ~= 0 then return end
   for _, verb in ipairs { "cat", "play -s 100" } do
-    local t = terminal.start(("HOME=%s asciinema %s %s; echo status $?; sleep 60"):format(program.directory(), verb, path))
+    local home = program.directory()
+    local t = terminal.start(("HOME=%s XDG_CONFIG_HOME=%s asciinema %s %s; echo status $?; sleep 60"):format(
+      home, home, verb, path))
     t:expect("^" .. pattern .. "status 0")
   end
 end

@@ -12,7 +12,7 @@ function M.environment(fleet, more)
   end
   lines[#lines + 1] = ("Host *\n  IdentityFile %s\n  UserKnownHostsFile %s\n  IdentityAgent none\n  BatchMode yes\n"):format(
     fleet.identity, fleet.known_hosts)
-  return { SSHLUA_SSH_CONFIG = program.file("ssh_config", table.concat(lines)), XDG_CONFIG_HOME = "/nonexistent",
+  return { SSHLUA_SSH_CONFIG = program.file("ssh_config", table.concat(lines)), XDG_CONFIG_HOME = "/proc/none",
     SLURM_JOB_NODELIST = false, PBS_NODEFILE = false, BACKENDAI_CLUSTER_HOSTS = false, SSHLUA_INVENTORY = false }
 end
 
