@@ -5,7 +5,7 @@ local fleet_print = require "sshlua.cli.fleet_print"
 local run = require "spec.support.run"
 local ssh = require "sshlua"
 
-local FEW, MANY = 400, 4000
+local FEW, MANY = 200, 2000
 local TIMES = 30 -- ten times the hosts; the square would be a hundred
 
 local function fleet_of(n)
