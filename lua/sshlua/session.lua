@@ -3,13 +3,14 @@
 local command = require("sshlua.command")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local exec = require("sshlua.exec")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local places = require("sshlua.places")
 local privilege = require("sshlua.privilege")
-local process = require("sshlua.process")
 local scope = require("sshlua.task.scope")
 local lazy = require("sshlua.lazy")
+local process = lazy("sshlua.process")
 local sftp = lazy("sshlua.sftp")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
@@ -175,7 +176,7 @@ end
 ---@return sshlua.Result
 function Session:exec(cmd, opts)
   opts = with_defaults(self, options.check(opts, command.options, 2))
-  local result = process.exec(self, cmd, opts, 2)
+  local result = exec.exec(self, cmd, opts, 2)
   if opts.check ~= false then result:check() end
   return result
 end

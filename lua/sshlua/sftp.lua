@@ -4,7 +4,7 @@
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local options = require("sshlua.options")
-local process = require("sshlua.process")
+local begin = require("sshlua.channel_start")
 local scope = require("sshlua.task.scope")
 local sftp_file = require("sshlua.sftp_file")
 local sftp_tree = require("sshlua.sftp_tree")
@@ -65,7 +65,7 @@ local PROGRAM = "for f in /usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh /us
   .. '[ -x "$f/sftp-server" ] && exec "$f/sftp-server"; done; echo "no sftp-server found" >&2; exit 127'
 
 local function open_as(session, who)
-  local ch = process.channel(session, PROGRAM, who)
+  local ch = begin.start(session, PROGRAM, who, true)
   if type(ch) == "userdata" then return ch end
   session:_close_channel(ch)
   errors.raise({ kind = "channel", host = session.name, op = "sftp",

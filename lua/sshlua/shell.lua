@@ -8,7 +8,7 @@ local expect = require("sshlua.expect")
 local lazy = require("sshlua.lazy")
 local listener = require("sshlua.shell_listen")
 local options = require("sshlua.options")
-local process = require("sshlua.process")
+local begin = require("sshlua.channel_start")
 local profiles = require("sshlua.profiles")
 local prompts = require("sshlua.shell_prompt")
 local scope = require("sshlua.task.scope")
@@ -143,7 +143,7 @@ function M.open(session_of, opts, level)
     self.ch = scope.deadline({
       seconds = self.timeout, host = self.host, op = "shell", phase = "channel",
       message = ("no shell within %g s"):format(self.timeout),
-    }, process.dialogue, session, opts.env, pty, opts.command)
+    }, begin.dialogue, session, opts.env, pty, opts.command)
     if opts.record then self.rec = lazy.load("sshlua.record").of_run(opts.record, self.host, pty) end
     self:listen()
     if opts.prompt ~= false then first_prompt(self) end

@@ -5,7 +5,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local lazy = require("sshlua.lazy")
 local person = require("sshlua.client.person")
-local process = require("sshlua.process")
+local begin = require("sshlua.channel_start")
 local streams = require("sshlua.client.streams")
 local task = require("sshlua.task")
 
@@ -53,7 +53,7 @@ local refusals = {
 
 local function start(r, ch)
   local plan = r.plan
-  process.send_environment(r.session, ch)
+  begin.send_environment(r.session, ch)
   if plan.pty then request_pty(r, ch) end
   if r.record then begin_recording(r) end
   local ok, err
