@@ -57,7 +57,7 @@ describe("the board", function()
   ]], function(t, go)
     t:expect "1 failed, 4 running.*\n > web4%s+%d%d:%d%d run%s+\\x1b%[31mred"
     go "mid"
-    local text = t:expect "2 failed, 2 running, 1 ok.*3/4.*\n %+ web3"
+    local text = t:expect "2 failed, 2 running, 1 ok.*40%% 40%%\n.*3/4.*\n %+ web3"
     assert.equal(([[
 sshlua run: . DIR                                                                             TT:TT
 5 hosts: 2 failed, 2 running, 1 ok
