@@ -465,4 +465,19 @@ describe("algorithms", function()
     local s = servers.connect(own, nil, { compression = true })
     assert.equal(3000000, #s:exec("head -c 3000000 /dev/zero").stdout)
   end))
+
+  -- sshd says something as soon as it has let us in (hostkeys-00@openssh.com): it may come with the message before it.
+  it("compress what comes together with the word that we are logged in", body(function()
+    local own = servers.fleet { sshd_config = { "Compression yes" } }
+    local stopped = false
+    local function hold_up() -- looks at the network only now and then
+      local till = core.now() + 0.05
+      while core.now() < till do end -- luacheck: ignore 542
+      if not stopped then core.timer(0.002, hold_up) end
+    end
+    defer(function() stopped = true end)
+    hold_up()
+    local s = servers.connect(own, nil, { compression = true })
+    assert.equal("hi", tostring(s:exec "echo hi"))
+  end))
 end)

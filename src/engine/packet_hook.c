@@ -78,6 +78,12 @@ static bool is_stray(sl_engine *e, unsigned type) {
   }
 }
 
+/* "zlib@openssh.com" begins behind this message, and libssh2 would learn of it when the operation that waits for it is
+   stepped: too late for a packet that came along with it. */
+static void logged_in(sl_engine *e, unsigned type) {
+  if (type == SSH_MSG_USERAUTH_SUCCESS && e->pumped) e->raw->state |= LIBSSH2_STATE_AUTHENTICATED;
+}
+
 /* What to do with a decrypted packet: 0, libssh2 shall have it; 1, it is done with; < 0, the session is over. */
 int sl_packet_seen(sl_engine *e, const unsigned char *data, size_t len) {
   sl_strand *s = NULL;
@@ -86,7 +92,9 @@ int sl_packet_seen(sl_engine *e, const unsigned char *data, size_t len) {
     s = sl_strand_find(e, u32(data + 1));
   if (s) s->woken = true;
   if (!host_key_stays(e, data, len)) return LIBSSH2_ERROR_SOCKET_DISCONNECT;
-  return is_stray(e, data[0]) || (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, len));
+  if (is_stray(e, data[0]) || (e->hooks && e->hooks->packet && e->hooks->packet(e, s, data, len))) return 1;
+  logged_in(e, data[0]);
+  return 0;
 }
 
 /* libssh2 takes the padding off a packet without asking whether there is that much: a server that lies about it makes a
