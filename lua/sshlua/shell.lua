@@ -1,17 +1,16 @@
 --- Dialogues: the shell of a user, a device, any program that has a prompt. Knows prompts, pagers and echo; how text is
 --- searched is in expect.lua, what terminals send in shell_text.lua, the terminal of a person in interact.lua.
 
-local command = require("sshlua.command")
+local begin = require("sshlua.channel_start")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local expect = require("sshlua.expect")
 local lazy = require("sshlua.lazy")
 local listener = require("sshlua.shell_listen")
 local options = require("sshlua.options")
-local begin = require("sshlua.channel_start")
-local profiles = require("sshlua.profiles")
 local prompts = require("sshlua.shell_prompt")
 local scope = require("sshlua.task.scope")
+local shell_options = require("sshlua.shell_options")
 local task = require("sshlua.task.core")
 local text_of = require("sshlua.shell_text")
 
@@ -33,28 +32,6 @@ for name, fn in pairs(listener.Listener) do Shell[name] = fn end
 local shell_mt = { __index = Shell, __name = "sshlua.Shell" }
 
 function shell_mt:__tostring() return "sshlua.Shell: " .. self.host end
-
----@class sshlua.ShellOptions
----@field prompt? string|string[]|function|table|false pattern of the last line; default: learnt; false: there is none
----@field pager? boolean|string|table pattern of a pager's line, or patterns and what is sent; true: the common ones
----@field timeout? number seconds for each step, default 30
----@field command? string what to talk to, in place of the user's shell
----@field pty? boolean|{ term?: string, cols?: integer, rows?: integer } default vt100, 511 x 1000
----@field env? table<string, string>
----@field newline? string what ends a line that cmd sends, default "\n"
----@field settle? number seconds of silence that make an end of the output, default 0.05
----@field look_back? integer bytes that a match may reach back over what was searched before
----@field max_buffer? integer bytes that are kept while nothing matches, default 8 MiB
----@field wrap? boolean false: lines that fill the terminal exactly are not joined with the next
----@field profile? string|sshlua.Profile|false a kind of device: its prompt, pager, questions and line end
----@field safe? boolean of a Host in a dry run: nothing is changed in it, and it is opened
----@field record? boolean|string|table file, directory/, true, or { to =, input = }: see docs/recording.md
-local shell_options = {
-  prompt = "string|function|table|userdata|false", pager = "boolean|string|table", timeout = "seconds",
-  command = "string", pty = "boolean|table", env = "table", newline = "string", settle = "seconds",
-  look_back = "count", max_buffer = "count", wrap = "boolean", record = "boolean|string|table",
-  profile = "string|table|false", safe = "boolean",
-}
 
 --- Opening ------------------------------------------------------------------------------------------------------------
 
@@ -102,30 +79,13 @@ local function first_prompt(self)
   self.banner, self.line = text_of.render(self:consume(m)), m.line
 end
 
---- What the options leave open, the profile says.
-local function check(opts, level)
-  opts = options.check(opts, shell_options, level + 1)
-  if opts.profile then
-    local p = profiles.find(opts.profile, level + 1)
-    local prompt = p.prompt or nil
-    opts = options.merge({ prompt = prompt, pager = p.pager, newline = p.newline, pty = p.pty }, opts, { profile = p })
-  end
-  command.check_pty(opts.pty, level + 1)
-  if opts.record then
-    if opts.pty == false then errors.usage(level + 1, "option 'record' goes with a pty") end
-    lazy.load("sshlua.record").check(opts.record, level + 1)
-  end
-  if opts.timeout == 0 then errors.usage(level + 1, "option 'timeout': more than 0 s expected") end
-  return opts
-end
-
 --- Opens a dialogue and waits for its first prompt.
 ---@param session_of fun(): sshlua.Session asked when the options are good
 ---@param opts? sshlua.ShellOptions
 ---@return sshlua.Shell
 function M.open(session_of, opts, level)
   level = (level or 1) + 1
-  opts = check(opts, level)
+  opts = shell_options.check(opts, level)
   local pty = opts.pty
   if pty == nil or pty == true then pty = { term = "vt100", cols = 511, rows = 1000 } end
   local cols = pty and (pty.cols or 80)
