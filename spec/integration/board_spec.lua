@@ -181,4 +181,22 @@ sshlua run: . DIR                                                               
 
   it_shows("is not there on a terminal without a second screen #long", { args = "--board -w web1", before = "TERM=dumb; " },
     "echo x", function(t) t:expect "before\nweb1: x\nstatus 0" end)
+
+  it("goes when nobody has pressed a key for a while", run.body(function()
+    if not program.path then run.skip "no program sshlua (SSHLUA_BIN says where)" end
+    local flag = program.directory() .. "/over"
+    local script = program.file("left.lua", ([[
+      local ssh, core = require "sshlua", require "sshlua.core"
+      require("sshlua.board").LOOK_SECONDS = 1
+      ssh.board(ssh.hosts("gone.invalid", { ssh_config = false }), function()
+        while not core.fs_stat_sync(%q) do ssh.sleep(0.03) end
+      end)
+      print "the script goes on"]]):format(flag))
+    local t = terminal.start(("%s %s; echo status $?; exec sleep 60"):format(task.await(core.fs_realpath, program.path), script))
+    t:expect "1 queued"
+    t:key "Enter"
+    t:expect "^gone.invalid: queued"
+    assert(core.fs_write_sync(flag, "", 384))
+    t:expect "the script goes on\nstatus 0"
+  end, 60))
 end)

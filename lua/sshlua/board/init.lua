@@ -22,6 +22,9 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143
 local Board = {}
 Board.__index = Board
 
+--- A person who looks at a host when all is done keeps the board so long after the last key.
+M.LOOK_SECONDS = 600
+
 local shown -- there is one terminal
 
 --- Opening ----------------------------------------------------------------------------------------------------------
@@ -39,6 +42,7 @@ end
 
 local function on_keys(self)
   return function(bytes)
+    self.pressed = core.now()
     for _, key in ipairs(ui.keys(bytes)) do
       local asked = self.view:press(key)
       if asked == "leave" then return self:close() end
@@ -99,14 +103,26 @@ function Board:close()
   if self.left then self.left:set() end
 end
 
+--- Until somebody leaves, or has gone away: nobody presses a key any more.
+local function wait_for_person(self)
+  local left, timer = sync.event(), nil
+  local function look()
+    local more = self.pressed + M.LOOK_SECONDS - core.now()
+    if more <= 0 then return left:set() end
+    timer = core.timer(more, look)
+  end
+  self.left, self.pressed = left, core.now()
+  self.screen:redraw()
+  look()
+  local ok, err = pcall(left.wait, left)
+  timer:cancel()
+  if not ok then error(err, 0) end
+end
+
 --- All is done: the board goes, unless somebody is in the middle of looking at something; then it waits for `q`.
 function Board:finish()
   self.over = true
-  if not self.closed and self.view:is_looking() then
-    self.left = sync.event()
-    self.screen:redraw()
-    self.left:wait()
-  end
+  if not self.closed and self.view:is_looking() then wait_for_person(self) end
   self:close()
 end
 
