@@ -1,12 +1,12 @@
 -- --record of `sshlua ssh` and `sshlua run`: what is written, for whom, and who reads it.
 local client = require "spec.support.client"
 local core = require "sshlua.core"
+local files = require "spec.support.files"
 local fleets = require "spec.support.fleets"
 local program = require "spec.support.program"
 local recordings = require "sshlua.recordings"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
-local task = require "sshlua.task"
 local terminal = require "spec.support.terminal"
 
 local fleet, start_fleet, stop_fleet = servers.shared { hosts = 3 }
@@ -15,13 +15,6 @@ local count = 0
 local function fresh()
   count = count + 1
   return ("%s/casts-%d"):format(program.directory(), count)
-end
-
-local function files(dir)
-  local names = {}
-  for _, entry in ipairs(task.await(core.fs_readdir, dir)) do names[#names + 1] = dir .. "/" .. entry.name end
-  table.sort(names)
-  return names
 end
 
 local function text_of(path, kind)
@@ -59,7 +52,7 @@ describe("--record", function()
     assert.equal(5, r.code)
     assert.equal("ready\r\n", r.out)
     assert.equal(448, core.fs_stat_sync(dir .. "/deep").mode)
-    local path = files(dir .. "/deep")[1]
+    local path = files.paths(dir .. "/deep")[1]
     assert.truthy(path:find "/web1%-%d+T%d+Z%.cast$")
     assert.equal(384, core.fs_stat_sync(path).mode)
     local text, header = text_of(path)
@@ -75,12 +68,12 @@ describe("--record", function()
     local r = client.run(fleet(), { "--record=" .. dir, "--record-input", "web1", "cat; echo oops >&2" }, { stdin = noise })
     assert.is_true(noise == r.out)
     assert.equal("oops\n", r.err)
-    local path = files(dir)[1]
+    local path = files.paths(dir)[1]
     assert.truthy(text_of(path):find("oops\r\n", 1, true))
     assert.truthy(#text_of(path, "i") >= #noise)
     r = client.run(fleet(), { "--record", dir, "web1", "yes" }, { shell = [["$0" "$@" | head -n 2; exit ${PIPESTATUS:-0}]] })
     assert.equal("y\ny\n", r.out)
-    assert.equal(2, #files(dir))
+    assert.equal(2, #files.paths(dir))
   end)
 
   it_records("of ssh follows the window, and keeps what came before a crash", function()
@@ -89,11 +82,11 @@ describe("--record", function()
       program.directory(), client.path(), dir, client.config(fleet()), "'PS1=far.. exec sh -i'"))
     t:expect "far%.%."
     t:resize(100, 30)
-    run.eventually(function() return text_of(files(dir)[1], "r") == "100x30" end)
+    run.eventually(function() return text_of(files.paths(dir)[1], "r") == "100x30" end)
     t:enter "echo $((6 * 7))"
     t:expect "\n42\n"
     core.kill(tonumber(servers.read_file(program.directory() .. "/pid")), "KILL")
-    local path = files(dir)[1]
+    local path = files.paths(dir)[1]
     assert.truthy(text_of(path):find("42\r\n", 1, true))
     assert.equal("echo $((6 * 7))\r", (text_of(path, "i")))
   end)
@@ -118,7 +111,7 @@ describe("--record", function()
       { env = env, stdin = "in\n" })
     assert.equal(4, r.code)
     assert.truthy(r.out:find "web1: in\n" and r.out:find "web2: in\n")
-    local casts = files(dir)
+    local casts = files.paths(dir)
     assert.equal(2, #casts)
     for i, name in ipairs { "web1", "web2" } do
       assert.truthy(casts[i]:find("/" .. name .. "-", 1, true))
@@ -147,6 +140,6 @@ describe("--record", function()
       main.run({ "-q", "-w", "web1", "--record", "%s", "--", "printf 'a swordfi'; sleep 0.2; echo 'sh b'" }, {})]]
     env.PIN = "swordfish"
     program.run({ "-e", code:format(dir) }, { env = env })
-    assert.equal("a ******** b\r\n", (text_of(files(dir)[1])))
+    assert.equal("a ******** b\r\n", (text_of(files.paths(dir)[1])))
   end)
 end)

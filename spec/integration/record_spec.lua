@@ -1,5 +1,6 @@
 -- Recordings of terminals: shells, processes with a pty, and what reads them.
 local core = require "sshlua.core"
+local files = require "spec.support.files"
 local program = require "spec.support.program"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
@@ -36,13 +37,6 @@ describe("a recording", function()
     return table.concat(parts)
   end
 
-  local function files(dir)
-    local names = {}
-    for _, entry in ipairs(task.await(core.fs_readdir, dir)) do names[#names + 1] = dir .. "/" .. entry.name end
-    table.sort(names)
-    return names
-  end
-
   it("of a shell has what the terminal was sent, for its owner alone", run.body(function()
     local dir = directory()
     local t = servers.connect(fleet()):shell { command = "sh -i", record = dir .. "/a.cast", timeout = 10 }
@@ -75,7 +69,7 @@ describe("a recording", function()
     t:send "echo hunter2222\n"
     t:expect "\nhunter2222"
     t:close()
-    local path = files(dir)[1]
+    local path = files.paths(dir)[1]
     assert.truthy(path:find "/web1%-%d+T%d+Z%.cast$")
     local everything = servers.read_file(path)
     assert.falsy(everything:find("hunter2222", 1, true))
@@ -103,9 +97,9 @@ describe("a recording", function()
       local p = s:spawn("echo hello", { pty = { cols = 70, rows = 20 }, record = dir .. "/new/" })
       p:wait()
     end
-    assert.equal(3, #files(dir .. "/new"))
+    assert.equal(3, #files.paths(dir .. "/new"))
     assert.equal(448, core.fs_stat_sync(dir .. "/new").mode)
-    for _, path in ipairs(files(dir .. "/new")) do
+    for _, path in ipairs(files.paths(dir .. "/new")) do
       assert.equal("hello\r\n", text_of(path))
       assert.equal(70, (load_cast(path)).width)
     end

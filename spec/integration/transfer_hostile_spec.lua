@@ -21,13 +21,6 @@ local function lying(how)
   return servers.host(fleet())
 end
 
-local function names_in(path)
-  local out = {}
-  for _, e in ipairs(task.await(core.fs_readdir, path)) do out[#out + 1] = e.name end
-  table.sort(out)
-  return table.concat(out, " ")
-end
-
 describe("a lying server", function()
   setup(function()
     start_fleet()
@@ -45,9 +38,9 @@ describe("a lying server", function()
   it("does not lead out of the target by names", body(function()
     local to = target()
     local r = lying("right"):get("/d", to, { check = false, links = "copy" })
-    assert.equal("good\27[31m plain", names_in(to))
-    assert.equal("got keep", names_in(files.directory() .. "/top/in"))
-    assert.equal("in", names_in(files.directory() .. "/top"))
+    assert.equal("good\27[31m plain", files.names(to))
+    assert.equal("got keep", files.names(files.directory() .. "/top/in"))
+    assert.equal("in", files.names(files.directory() .. "/top"))
     assert.equal(1, #r.left_out)
   end))
 
@@ -55,7 +48,7 @@ describe("a lying server", function()
     local to = target()
     local r = lying("twins"):get("/d", to, { check = false, links = "copy", unsafe_links = true, setuid = false })
     assert.is_true(#r.left_out >= 2)
-    assert.equal("got keep", names_in(files.directory() .. "/top/in"))
+    assert.equal("got keep", files.names(files.directory() .. "/top/in"))
     local st = task.await(core.fs_lstat, to .. "/plain")
     assert.equal("file", st.type)
     assert.equal(493, st.mode)
@@ -65,7 +58,7 @@ describe("a lying server", function()
     local to = target()
     local r = lying("links"):get("/d", to, { links = "copy" })
     assert.equal(2, #r.left_out)
-    assert.equal("", names_in(to))
+    assert.equal("", files.names(to))
   end))
 
   it("does not lead us down for ever", body(function()
@@ -82,7 +75,7 @@ describe("a lying server", function()
     local err = fails("limit", h.get, h, "/f", to)
     assert.equal("web1", err.host)
     assert.matches("more than the 300000 bytes", err.message)
-    assert.truthy(run.eventually(function() return names_in(files.directory() .. "/top/in") == "keep" end))
+    assert.truthy(run.eventually(function() return files.names(files.directory() .. "/top/in") == "keep" end))
   end, 120))
 
   it("that sends too little gives no file", body(function()
@@ -99,7 +92,7 @@ describe("a lying server", function()
       assert.equal("web1", err.host)
     end
     local top = files.directory() .. "/top/in"
-    assert.is_true(run.eventually(function() return names_in(top) == "keep" end) or names_in(top))
+    assert.is_true(run.eventually(function() return files.names(top) == "keep" end) or files.names(top))
   end, 60))
 
   it("whose writes or closes fail gets no file renamed", body(function()

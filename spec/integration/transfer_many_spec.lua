@@ -12,13 +12,6 @@ local fleet, start_fleet, stop_fleet = servers.shared {}
 
 local function at(name) return files.directory() .. "/" .. name end
 
-local function names_in(path)
-  local out = {}
-  for _, e in ipairs(task.await(core.fs_readdir, path)) do out[#out + 1] = e.name end
-  table.sort(out)
-  return table.concat(out, " ")
-end
-
 local function await_put(client, list) return task.await(client.put_files, client, list, false) end
 local function await_get(client, list) return task.await(client.get_files, client, list, false) end
 
@@ -46,7 +39,7 @@ describe("many small files", function()
       assert.is_true(servers.read_file(at("src/f" .. i)) == servers.read_file(at("down/f" .. i)))
     end
     for i = 1, 300 do assert.equal(i, #servers.read_file(at(("down/d%d/e/f%d"):format(i % 40, i)))) end
-    assert.equal("e", names_in(at "up/d1"))
+    assert.equal("e", files.names(at "up/d1"))
   end))
 
   it("that cannot be done are named, and nothing is left of them", body(function()
@@ -60,13 +53,13 @@ describe("many small files", function()
     assert.matches("f7", r.failed[1].err.message)
     assert.matches("is a directory", r.failed[1].err.message)
     assert.equal("new", servers.read_file(at "up/f9"))
-    assert.is_nil(names_in(at "up"):find "sshlua")
+    assert.is_nil(files.names(at "up"):find "sshlua")
     files.write("down/f8/in", "in the way")
     r = h:get(at "src", at "down", { check = false })
     assert.equal(39, r.files)
     assert.equal(1, #r.failed)
     assert.matches("f8", r.failed[1].err.message)
-    assert.is_nil(names_in(at "down"):find "sshlua")
+    assert.is_nil(files.names(at "down"):find "sshlua")
   end))
 
   it("are reported one by one by the C module, which takes none that differs from its announcement", body(function()
@@ -94,7 +87,7 @@ describe("many small files", function()
     list = {}
     entry(list, "link", "by link", 4)
     assert.equal("0", await_put(client, list))
-    assert.equal("a dir good link", names_in(files.directory()))
+    assert.equal("a dir good link", files.names(files.directory()))
     assert.is_false(pcall(client.put_files, client, { "a" }, false, print))
     assert.is_false(pcall(client.put_files, client, { "a\0", "b", "c", 1, 0, 0, -1 }, false, print))
     assert.is_false(pcall(client.put_files, client, { "a", "b", "c", 1e6, 0, 0, -1 }, false, print))
@@ -111,7 +104,7 @@ describe("many small files", function()
         pcall(scope.timeout, after, function() h[way](h, at "src", to) end)
         h:session():sftp():exists(at "src") -- answered behind what was under way
         run.eventually(function()
-          return not core.fs_stat_sync(to) or not names_in(to):find "sshlua"
+          return not core.fs_stat_sync(to) or not files.names(to):find "sshlua"
         end)
         for _, e in ipairs(core.fs_stat_sync(to) and task.await(core.fs_readdir, to) or {}) do
           assert.equal(4000, core.fs_stat_sync(to .. "/" .. e.name).size)

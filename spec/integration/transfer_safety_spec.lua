@@ -14,13 +14,6 @@ local fleet, start_fleet, stop_fleet = servers.shared { hosts = 2 }
 local function host(name) return servers.host(fleet(), name) end
 local function at(name) return files.directory() .. "/" .. name end
 
-local function names_in(path)
-  local out = {}
-  for _, e in ipairs(await(core.fs_readdir, path)) do out[#out + 1] = e.name end
-  table.sort(out)
-  return table.concat(out, " ")
-end
-
 -- A file system of its own at a name, until the end of the spec.
 local function mount(name, options)
   core.fs_mkdir_sync(at(name), 448)
@@ -44,14 +37,14 @@ describe("a full disk", function()
       local err = fails(verb == "put" and "sftp" or "io", h[verb], h, at "src/big", at "small/big")
       assert.matches("big", err.message)
       assert.equal("web1", err.host)
-      assert.equal("", names_in(at "small"))
+      assert.equal("", files.names(at "small"))
       local r = h[verb](h, at "src", at("small/" .. verb), { check = false })
       assert.is_false(r.ok)
       assert.equal(3, r.files + #r.failed) -- small ones fail, too, that come while the disk is full
       local failed = {}
       for _, entry in ipairs(r.failed) do failed[entry.path:match "[^/]*$"] = true end
       assert.is_true(failed.big)
-      for name in names_in(at("small/" .. verb)):gmatch "%S+" do
+      for name in files.names(at("small/" .. verb)):gmatch "%S+" do
         assert.is_nil(failed[name])
         assert.equal(1000, core.fs_stat_sync(at("small/" .. verb .. "/" .. name)).size)
       end
@@ -59,7 +52,7 @@ describe("a full disk", function()
     end
     local err = fails("io", h.save, h, at "small/saved", ("x"):rep(3000000))
     assert.matches("saved", err.path)
-    assert.equal("", names_in(at "small"))
+    assert.equal("", files.names(at "small"))
   end, 90))
 
   it("of one host does not stop the others", body(function()
@@ -74,7 +67,7 @@ describe("a full disk", function()
     assert.is_false(rs.web1.ok)
     assert.is_true(rs.web2.ok)
     assert.equal(3000000, core.fs_stat_sync(at "large/big").size)
-    assert.equal("", names_in(at "small"))
+    assert.equal("", files.names(at "small"))
   end, 90))
 end)
 
@@ -124,7 +117,7 @@ describe("while a tree is copied", function()
       assert.equal(1, #r.failed)
       assert.matches("f4$", r.failed[1].path)
       assert.equal("web1", r.failed[1].err.host)
-      assert.equal("f1 f2 f3", names_in(at(verb)))
+      assert.equal("f1 f2 f3", files.names(at(verb)))
       assert.equal(4, #r.arrived) -- with the directory
     end
   end, 90))
@@ -138,7 +131,7 @@ describe("while a tree is copied", function()
       await(core.fs_symlink, at "victim", at "down/d")
     end, 90))
     assert.equal("safe", servers.read_file(at "victim/f4"))
-    assert.equal("f4", names_in(at "victim"))
+    assert.equal("f4", files.names(at "victim"))
     assert.equal(60000, core.fs_stat_sync(at "down/moved/f4").size)
     assert.equal(4, r.files)
     files.write("secret/f4", "secret")

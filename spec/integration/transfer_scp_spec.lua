@@ -16,13 +16,6 @@ local plain, start_plain, stop_plain = servers.shared { sshd_config = { "Subsyst
 
 local function at(name) return files.directory() .. "/" .. name end
 
-local function names_in(path)
-  local out = {}
-  for _, e in ipairs(task.await(core.fs_readdir, path)) do out[#out + 1] = e.name end
-  table.sort(out)
-  return table.concat(out, " ")
-end
-
 describe("without SFTP", function()
   setup(start_plain)
   teardown(stop_plain)
@@ -51,7 +44,7 @@ describe("without SFTP", function()
       assert.equal(math.floor(one.mtime), two.mtime)
     end
     assert.equal(1100000000, task.await(core.fs_lstat, at "down/d").mtime)
-    assert.equal("d empty", names_in(at "down"))
+    assert.equal("d empty", files.names(at "down"))
   end))
 
   it("a file goes by scp when that is asked for, and failures have the host's words", body(function()
@@ -66,7 +59,7 @@ describe("without SFTP", function()
     assert.matches("No such file", fails("io", h.put, h, at "a", at "none/e", { how = "scp" }).message)
     files.write("dir/x", "x")
     assert.matches("directory", fails("io", h.put, h, at "a", at "dir", { how = "scp" }).message)
-    assert.equal("-b c a d dir", names_in(files.directory()))
+    assert.equal("-b c a d dir", files.names(files.directory()))
   end))
 
   it("what scp cannot do is refused with the option's name", body(function()
@@ -88,7 +81,7 @@ describe("without SFTP", function()
     local r = h:put(at "src", at "to", { check = false })
     assert.equal(2, r.files)
     assert.equal(1, #r.failed)
-    assert.equal("a b c", names_in(at "to"))
+    assert.equal("a b c", files.names(at "to"))
     files.write("down/b/in", "in the way")
     files.remove()
     files.write("src/a", "a")
@@ -98,7 +91,7 @@ describe("without SFTP", function()
     r = h:get(at "src", at "down", { check = false })
     assert.equal(2, r.files)
     assert.equal(1, #r.failed)
-    assert.equal("a b c", names_in(at "down"))
+    assert.equal("a b c", files.names(at "down"))
   end))
 end)
 
@@ -130,9 +123,9 @@ describe("an scp that lies", function()
       local h, from, to, opts = get(how)
       local err = fails(kind, h.get, h, from, to, opts)
       assert.is_nil(err.message:find("%c"))
-      local left = names_in(files.directory() .. "/top/in")
+      local left = files.names(files.directory() .. "/top/in")
       assert.equal(how == "two" and "got keep" or "keep", left)
-      assert.equal("in", names_in(files.directory() .. "/top"))
+      assert.equal("in", files.names(files.directory() .. "/top"))
       files.remove()
     end
     local h, from, to, opts = get("times", nil, { times = true })
@@ -147,12 +140,12 @@ describe("an scp that lies", function()
     for how, kind in pairs(kinds) do
       local h, _, to, opts = get(how)
       fails(kind, h.get, h, "/srv/dir/", to, opts)
-      assert.equal("in", names_in(files.directory() .. "/top"))
+      assert.equal("in", files.names(files.directory() .. "/top"))
       files.remove()
     end
     local h, _, to, opts = get "tree"
     assert.equal(1, h:get("/srv/dir/", to, opts).files)
-    assert.equal("a", names_in(to))
+    assert.equal("a", files.names(to))
   end))
 
   it("is not waited for beyond the idle time", body(function()

@@ -17,13 +17,6 @@ local function bytes(n)
   return (table.concat(piece)):rep(math.ceil(n / 256)):sub(1, n)
 end
 
-local function names_in(path)
-  local out = {}
-  for _, e in ipairs(task.await(core.fs_readdir, path)) do out[#out + 1] = e.name end
-  table.sort(out)
-  return table.concat(out, " ")
-end
-
 describe("a transfer of one file", function()
   setup(start_fleet)
   teardown(stop_fleet)
@@ -46,7 +39,7 @@ describe("a transfer of one file", function()
       assert.equal(n, r.bytes)
       assert.equal(416, core.fs_stat_sync(back).mode)
     end
-    assert.equal("back f x", names_in(files.directory() .. "/dst"))
+    assert.equal("back f x", files.names(files.directory() .. "/dst"))
   end))
 
   it("takes modes, times and setuid bits as asked", body(function()
@@ -113,7 +106,7 @@ describe("a transfer of one file", function()
     assert.matches("/nonexistent/dir", err.message)
     h:put(from, files.directory() .. "/deep/er/a", { parents = true })
     assert.equal("a", servers.read_file(files.directory() .. "/deep/er/a"))
-    assert.equal("a deep", names_in(files.directory()))
+    assert.equal("a deep", files.names(files.directory()))
   end))
 
   it("fails whole when the source's function fails", body(function()
@@ -127,7 +120,7 @@ describe("a transfer of one file", function()
     assert.is_false(ok)
     assert.equal("mine", err)
     assert.equal("old", servers.read_file(to))
-    assert.equal("t", names_in(files.directory()))
+    assert.equal("t", files.names(files.directory()))
   end))
 
   it("verifies by digest, and finds a difference", body(function()
@@ -149,7 +142,7 @@ describe("a transfer of one file", function()
     end)
     local err = fails("io", h.put, h, from, to .. "2", { verify = "sha256" })
     assert.matches("differs", err.message)
-    assert.equal("a b", names_in(files.directory()))
+    assert.equal("a b", files.names(files.directory()))
   end))
 
   it("leaves what is the same alone when asked", body(function()
@@ -224,7 +217,7 @@ describe("a transfer of one file", function()
     end })
     assert.matches("shorter", err.message)
     assert.equal("old", servers.read_file(to))
-    assert.equal("a b", names_in(files.directory()))
+    assert.equal("a b", files.names(files.directory()))
   end))
 
   it("ends when it is cancelled; nothing stays", body(function()
@@ -233,7 +226,7 @@ describe("a transfer of one file", function()
     for _, verb in ipairs { "put", "get" } do
       fails("timeout", task.timeout, 0.3, h[verb], h, from, to, { limit = 1000000 })
       assert.equal("old", servers.read_file(to))
-      assert.truthy(run.eventually(function() return names_in(files.directory()) == "a b" end), names_in(files.directory()))
+      assert.truthy(run.eventually(function() return files.names(files.directory()) == "a b" end), files.names(files.directory()))
     end
   end))
 end)
@@ -260,7 +253,7 @@ describe("a transfer that is cut", function()
       local r = h[verb](h, from, to, { resume = true, verify = "sha256" })
       assert.is_true(r.bytes < size - 4000000, tostring(r.bytes))
       assert.is_true(servers.read_file(to) == bytes(size))
-      assert.equal("a b", names_in(files.directory()))
+      assert.equal("a b", files.names(files.directory()))
       -- A part of something else proves nothing, and is not used.
       servers.write_file(part, ("x"):rep(12000000))
       r = h[verb](h, from, to, { resume = true })

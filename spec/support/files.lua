@@ -1,5 +1,6 @@
 -- A directory with files for the present spec.
 local core = require "sshlua.core"
+local task = require "sshlua.task"
 
 local M = {}
 
@@ -31,6 +32,24 @@ function M.read(path)
   if file then file:close() end
   return text
 end
+
+-- The names in a directory, in order. Waits as a task does.
+function M.list(path)
+  local names = {}
+  for i, entry in ipairs(task.await(core.fs_readdir, path)) do names[i] = entry.name end
+  table.sort(names)
+  return names
+end
+
+-- The same with the directory in front.
+function M.paths(path)
+  local paths = M.list(path)
+  for i, name in ipairs(paths) do paths[i] = path .. "/" .. name end
+  return paths
+end
+
+-- The names in one text.
+function M.names(path) return table.concat(M.list(path), " ") end
 
 -- For after_each.
 function M.remove()

@@ -45,7 +45,7 @@ void sl_editor_bind(sl_editor *ed);
 
 bool sl_editor_key_waits(const sl_editor *ed);
 
-/* Reads what has come of an open paste; false: no more for now. */
+/* Reads what has come of an open paste; false: its rest is still to come. */
 bool sl_editor_read_paste(sl_editor *ed);
 
 /* The next key inserts what is offered. */
