@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local names = require("sshlua.transfer_names")
+local scope = require("sshlua.task.scope")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
 
@@ -13,6 +14,7 @@ local AT_ONCE = 128 -- files of one operation
 local BYTES = 1024 * 1024 -- about so many of one operation
 local NODES = 32 -- directories of one operation: each is held open
 local OPERATIONS = 6
+local STOP_SECONDS = 5
 
 ---@class sshlua.TransferMany
 ---@field most integer bytes of the largest file that is taken
@@ -101,9 +103,26 @@ local function done(self, entries, flags, bytes)
   return left
 end
 
+--- The operation to its end. Cancelled, it stops, and we wait for what the thread pool is writing: nothing appears
+--- behind our back, and the directories that it writes through stay open.
+local function copy_all(self, list, entries)
+  local client, ended = self.job.sftp.core, sync.event()
+  local function start(finished)
+    local op = client[self.way .. "_files"](client, list, self.job.opts.links == "follow", function(err, flags, bytes)
+      ended:set(not err and { flags, bytes })
+      finished(err, flags, bytes)
+    end)
+    return { cancel = function() op:stop() end }
+  end
+  local r = task.pack(pcall(task.await, start))
+  if r[1] then return r[2], r[3] end
+  local stopped, now = pcall(scope.shield, scope.timeout, STOP_SECONDS, ended.wait, ended)
+  if stopped and now then done(self, entries, now[1], now[2]) end
+  error(r[2], 0)
+end
+
 local function run(self, list, entries)
-  local client = self.job.sftp.core
-  local flags, bytes = task.await(client[self.way .. "_files"], client, list, self.job.opts.links == "follow")
+  local flags, bytes = copy_all(self, list, entries)
   for _, e in ipairs(done(self, entries, flags, bytes)) do
     self.job:try(e.node.source:show(e.name), self.copy, e.node, e.name, e.st)
   end

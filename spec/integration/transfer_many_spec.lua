@@ -1,5 +1,6 @@
 -- The small files of trees go by dozens: whatever is wrong with one of them is named, and the others arrive.
 local core = require "sshlua.core"
+local errors = require "sshlua.errors"
 local files = require "spec.support.files"
 local run = require "spec.support.run"
 local scope = require "sshlua.task.scope"
@@ -94,21 +95,21 @@ describe("many small files", function()
     assert.is_false(pcall(client.get_files, client, { "a", "b", "c", -1, 0, 0, -1 }, false, print))
   end))
 
-  it("leave nothing unfinished when the transfer is cancelled", body(function()
+  it("leave nothing unfinished, and begin nothing more, when the transfer is cancelled", body(function()
     local h = servers.host(fleet())
     for i = 1, 400 do files.write("src/f" .. i, ("x"):rep(4000)) end
     h:session():sftp()
     for _, way in ipairs { "put", "get" } do
       for _, after in ipairs { 0.002, 0.01, 0.03 } do
         local to = at(way .. after * 1000)
-        pcall(scope.timeout, after, function() h[way](h, at "src", to) end)
+        local _, err = pcall(scope.timeout, after, function() h[way](h, at "src", to) end)
         h:session():sftp():exists(at "src") -- answered behind what was under way
-        run.eventually(function()
-          return not core.fs_stat_sync(to) or not files.names(to):find "sshlua"
-        end)
-        for _, e in ipairs(core.fs_stat_sync(to) and task.await(core.fs_readdir, to) or {}) do
-          assert.equal(4000, core.fs_stat_sync(to .. "/" .. e.name).size)
-        end
+        local there = core.fs_stat_sync(to) and files.list(to) or {}
+        for _, name in ipairs(there) do assert.equal(4000, core.fs_stat_sync(to .. "/" .. name).size, name) end
+        assert.not_matches("sshlua", table.concat(there, " "))
+        ssh.sleep(0.02)
+        assert.equal(#there, #(core.fs_stat_sync(to) and files.list(to) or {}))
+        assert.is_true(err == nil or errors.is(err, "timeout"))
       end
     end
   end))

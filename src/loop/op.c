@@ -174,6 +174,12 @@ static int l_op_cancel(lua_State *L) {
   return 0;
 }
 
+static int l_op_stop(lua_State *L) {
+  sl_op *op = sl_box_peek(L, 1, OP_CLASS);
+  if (op && !op->ended && op->kind->stop) op->kind->stop(op);
+  return 0;
+}
+
 static int l_op_gc(lua_State *L) {
   sl_op **box = lua_touserdata(L, 1);
   if (*box) (*box)->handle = NULL;
@@ -181,7 +187,7 @@ static int l_op_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg op_methods[] = {{"cancel", l_op_cancel}, {NULL, NULL}};
+static const luaL_Reg op_methods[] = {{"cancel", l_op_cancel}, {"stop", l_op_stop}, {NULL, NULL}};
 static const luaL_Reg op_meta[] = {{"__gc", l_op_gc}, {NULL, NULL}};
 
 void sl_op_open(lua_State *L) { sl_class(L, OP_CLASS, op_methods, op_meta); }

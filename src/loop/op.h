@@ -14,6 +14,7 @@ typedef struct sl_op_kind {
   int (*push)(sl_op *op, lua_State *L);  /* pushes results, returns how many; NULL: none */
   void (*drop)(sl_op *op);               /* disposes of a good result that nobody wants; may be NULL */
   bool (*cancel)(sl_op *op);             /* abandoned: true when it may be released at once; NULL: never */
+  void (*stop)(sl_op *op);               /* begins nothing more and ends soon, with `done`; NULL: goes on */
   void (*clean)(sl_op *op);              /* frees what the operation owns; may be NULL */
 } sl_op_kind;
 

@@ -13,6 +13,10 @@ enum { BATCH_FILES = 32, BATCH_BYTES = 512 << 10, BATCHES = 4, COUNT_MAX = 10000
 static void go_on(sl_files *x);
 static void batch_work(sl_files_batch *b);
 
+static bool goes_on(sl_files *x) {
+  return !x->op.err.kind && !atomic_load(&x->stopped);
+}
+
 sl_sftp_request *sl_turn_request_new(sl_turn *turn,
                                      void (*done)(sl_sftp_request *r, const sl_sftp_reply *reply)) {
   for (unsigned i = 0; i < SL_TURN_REQUESTS; i++) {
@@ -61,7 +65,7 @@ void sl_turn_end(sl_turn *turn) {
     x->bytes += turn->len;
   }
   if (--b->left > 0) return;
-  if (x->way->pool_first || x->op.err.kind || x->op.abandoned)
+  if (x->way->pool_first || !goes_on(x))
     batch_end(b);
   else
     batch_work(b);
@@ -89,19 +93,23 @@ static void batch_begin(sl_files_batch *b) {
 
 static void work(uv_work_t *req) {
   sl_files_batch *b = req->data;
-  for (unsigned i = 0; i < b->count; i++)
-    if (!b->turns[i].failed) b->owner->way->work(b->owner, &b->turns[i]);
+  sl_files *x = b->owner;
+  for (unsigned i = 0; i < b->count; i++) {
+    if (atomic_load(&x->stopped)) b->turns[i].failed = true;
+    if (!b->turns[i].failed) x->way->work(x, &b->turns[i]);
+  }
 }
 
 static void worked(uv_work_t *req, int status) {
   sl_files_batch *b = req->data;
   sl_files *x = b->owner;
   b->working = false;
-  if (status && !x->op.err.kind) sl_err_uv(&x->op.err, SL_IO, status, "cannot use local files");
-  if (x->way->pool_first && !x->op.err.kind && !x->op.abandoned) {
+  if (status && !x->op.err.kind && !atomic_load(&x->stopped))
+    sl_err_uv(&x->op.err, SL_IO, status, "cannot use local files");
+  if (x->way->pool_first && goes_on(x)) {
     batch_begin(b);
   } else {
-    for (unsigned i = 0; i < b->count && !x->way->pool_first; i++) {
+    for (unsigned i = 0; i < b->count && !x->way->pool_first && !status; i++) {
       sl_turn *turn = &b->turns[i];
       if (turn->failed) continue;
       turn->file->good = true;
@@ -150,9 +158,14 @@ static bool batch_fill(sl_files_batch *b) {
 }
 
 static void give_up(sl_files *x) {
+  atomic_store(&x->stopped, true);
   for (unsigned i = 0; i < BATCHES; i++) {
     sl_files_batch *b = &x->batches[i];
-    if (!b->turns || b->working) continue;
+    if (!b->turns) continue;
+    if (b->working) {
+      uv_cancel((uv_req_t *)&b->work); /* if it has not begun */
+      continue;
+    }
     for (unsigned k = 0; k < b->count; k++) {
       sl_turn *turn = &b->turns[k];
       if (turn->pending == 0) continue;
@@ -169,14 +182,14 @@ static void go_on(sl_files *x) {
   if (x->op.ended) return;
   for (unsigned i = 0; i < BATCHES && x->next < x->count; i++) {
     sl_files_batch *b = &x->batches[i];
-    if (x->op.err.kind || x->op.abandoned) break;
+    if (!goes_on(x)) break;
     if (b->turns || !batch_fill(b)) continue;
     if (x->way->pool_first)
       batch_work(b);
     else
       batch_begin(b);
   }
-  if (x->busy == 0 && (x->next == x->count || x->op.err.kind || x->op.abandoned))
+  if (x->busy == 0 && (x->next == x->count || !goes_on(x)))
     sl_op_finish(&x->op);
 }
 
@@ -197,6 +210,12 @@ bool sl_files_cancel(sl_op *op) {
   sl_files *x = (sl_files *)op;
   give_up(x);
   return x->busy == 0;
+}
+
+void sl_files_stop(sl_op *op) {
+  sl_files *x = (sl_files *)op;
+  give_up(x);
+  go_on(x);
 }
 
 void sl_files_clean(sl_op *op) {

@@ -6,6 +6,7 @@
 #ifndef SL_FILES_H
 #define SL_FILES_H
 
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "sftp/sftp.h"
@@ -56,6 +57,7 @@ struct sl_files {
   sl_file *files;
   unsigned count, next, busy; /* files; the next one; batches under way */
   bool follow;
+  atomic_bool stopped; /* the pool looks between two files */
   uint64_t bytes; /* of files that are done */
   char *text;
   sl_files_batch *batches;
@@ -88,6 +90,7 @@ static inline sl_files *sl_files_of(const sl_turn *turn) {
 int sl_files_start(lua_State *L, const sl_op_kind *kind, const sl_files_way *way, uint32_t most);
 int sl_files_push(sl_op *op, lua_State *L);
 bool sl_files_cancel(sl_op *op);
+void sl_files_stop(sl_op *op);
 void sl_files_clean(sl_op *op);
 
 #endif

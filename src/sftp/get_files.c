@@ -103,6 +103,7 @@ static const sl_files_way get_way = {.work = get_work, .begin = get_begin};
 static const sl_op_kind get_kind = {.name = "sftp.get_files",
                                     .push = sl_files_push,
                                     .cancel = sl_files_cancel,
+                                    .stop = sl_files_stop,
                                     .clean = sl_files_clean};
 
 /* sftp:get_files(list, follow, done): list has for each file its remote path, a new local path

@@ -143,6 +143,7 @@ static const sl_files_way put_way = {
 static const sl_op_kind put_kind = {.name = "sftp.put_files",
                                     .push = sl_files_push,
                                     .cancel = sl_files_cancel,
+                                    .stop = sl_files_stop,
                                     .clean = sl_files_clean};
 
 /* sftp:put_files(list, follow, done): list has for each file its local path, a new remote path

@@ -72,6 +72,10 @@ local Op = {}
 --- result is disposed of. Harmless when it has ended.
 function Op:cancel() end
 
+--- Begins nothing more: what is under way ends soon, and `done` hears what was done until then. Without effect on
+--- operations of one step, which go on.
+function Op:stop() end
+
 --- done() once, that many seconds from now.
 ---@param seconds number
 ---@param done sshlua.core.Done
