@@ -4,26 +4,14 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem */
 #endif
+#include "freed_memory.h"
 #include "keys_fixture.h"
 
 #include "ssh/key_parts.h"
 
 #define CASE "no freed memory holds a passphrase, a seed, a prime or an exponent"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAVE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAVE_ASAN 1
-#endif
-#endif
-
-#ifdef HAVE_ASAN
-/* As in sanitizer/allocator_interface.h, which not every compiler's package has. */
-int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
-                                              void (*on_free)(const volatile void *));
-size_t __sanitizer_get_allocated_size(const volatile void *p);
-
+#ifdef FREED_MEMORY
 typedef struct sample {
   const char *file, *pass, *alg;
 } sample;
@@ -68,37 +56,11 @@ static void make_keys(void) {
   rewrite("ed25519", "ed25519_chacha", PASSPHRASE, "-Z chacha20-poly1305@openssh.com");
 }
 
-/* Everything that is freed while this is on is searched for the secrets. */
-static struct {
-  bool on;
-  const unsigned char *secret[8];
-  size_t len[8], count, leaks;
-} watch;
-
-static void on_malloc(const volatile void *p, size_t n) {
-  (void)p, (void)n;
-}
-
-static void on_free(const volatile void *freed) {
-  if (!watch.on || !freed) return;
-  const unsigned char *p = (const unsigned char *)(uintptr_t)freed;
-  size_t n = __sanitizer_get_allocated_size(p);
-  for (size_t i = 0; i < watch.count; i++) {
-    if (memmem(p, n, watch.secret[i], watch.len[i])) watch.leaks++;
-  }
-}
-
-static void watch_for(const void *secret, size_t len) {
-  watch.secret[watch.count] = secret;
-  watch.len[watch.count++] = len;
-}
-
 static void watched_parse(const sample *s, const char *pass) {
   size_t len;
   sl_err err;
   char *text = slurp(s->file, &len);
-  watch.leaks = 0;
-  watch.on = true;
+  watch_begin();
   sl_key *key = sl_key_parse(text, len, pass, pass ? strlen(pass) : 0, &err);
   if (key) {
     unsigned char *sig;
@@ -116,7 +78,6 @@ static void watched_parse(const sample *s, const char *pass) {
 
 static void test_wiping(void) {
   check_case(CASE);
-  __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
   unsigned char seed[32], scalar[2][66], prime[2][64], exponent[2][128];
   size_t n = sizeof seed;
   sl_key *ed25519 = must_load("ed25519", NULL), *p521 = must_load("p521", NULL),
