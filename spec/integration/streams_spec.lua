@@ -108,6 +108,19 @@ describe("a process", function()
     assert.is_true(most < 100000, "KiB of Lua memory: " .. most)
   end, 60))
 
+  it("is heard at once when it stops in the middle of a stream and waits for us", run.body(function()
+    local p = servers.connect(fleet(), "web1"):spawn [[for i in 1 2 3; do
+      head -c 60000000 /dev/zero; printf %s "$i|"; read answer; printf %s "$answer"; done]]
+    for i = 1, 3 do
+      local zeros = p.stdout:read_until("|", 1e8)
+      assert.equal(60000000 + 1 + (i > 1 and 6 or 0), #zeros)
+      assert.equal(tostring(i), zeros:sub(-1))
+      p.stdin:write "answer\n"
+    end
+    assert.equal("answer", p.stdout:read_all())
+    assert.equal(0, p:wait().code)
+  end, 30))
+
   it("takes a file, and what it says goes to one; more may follow", run.body(function()
     local s = servers.connect(fleet(), "web1")
     local from, to = program.file("from", ("binary\0\255\n"):rep(20000)), program.directory() .. "/to"

@@ -1,26 +1,40 @@
-/* While a session receives in bulk, its readers rest for a moment: libssh2's queue gathers, and one delivery to Lua then
-   carries what would have been ten. Only while data streams in at more than 20 MB/s; interactive traffic never rests,
-   and the moment is far shorter than what the channel's window covers. The socket is read all the time: a receive
-   buffer left alone would throttle the sender. */
+/* While a session receives in bulk (more than 20 MB/s in the last milliseconds), its readers rest for a moment and its
+   socket is left alone until there is much to read: one receive and one delivery to Lua then carry what would have been
+   ten. Interactive traffic never rests. A millisecond is far shorter than what the channel's window covers, and a
+   receive buffer that fills up to the low water does not throttle the sender. The timer runs as long as the bulk does:
+   it fetches what stays below the low water. */
 #include <stdlib.h>
 
 #include "engine/engine.h"
 
-enum { BULK_BYTES = 24576, BULK_GAP_MS = 1, BULK_RUNS = 8, REST_MS = 1 };
+enum { BULK_BYTES = 24576, BULK_BYTES_PER_MS = 20000, WINDOW_MS = 4, LOW_WATER = 131072, REST_MS = 1 };
 
 struct sl_rest {
   uv_timer_t timer;
   sl_engine *engine;
-  uint64_t last;
-  unsigned runs; /* looks in a row that brought much, soon after each other */
-  bool resting;
+  uint64_t since, bytes; /* the window that is being measured */
+  bool bulk, resting;
 };
+
+static void set_bulk(struct sl_rest *r, bool bulk) {
+  sl_wire *w = &r->engine->wire;
+  if (r->bulk == bulk) return;
+  r->bulk = bulk;
+  if (w->transport && w->transport->low_water) w->transport->low_water(w, bulk ? LOW_WATER : 1);
+}
 
 static void rest_over(uv_timer_t *t) {
   struct sl_rest *r = t->data;
+  sl_engine *e = r->engine;
   r->resting = false;
-  r->engine->wake_all = true;
-  sl_engine_queue(r->engine);
+  e->wake_all = true;
+  if (e->wire.paused) { /* nothing may be read now: who reads again will be told of every byte */
+    set_bulk(r, false);
+  } else {
+    e->readable = true; /* less than the low water may have come */
+    e->wire.dry = false;
+  }
+  sl_engine_queue(e);
 }
 
 static struct sl_rest *rest_of(sl_engine *e) {
@@ -30,6 +44,7 @@ static struct sl_rest *rest_of(sl_engine *e) {
   r->engine = e;
   uv_timer_init(&e->loop->uv, &r->timer);
   r->timer.data = r;
+  r->since = uv_now(&e->loop->uv);
   e->rest = r;
   return r;
 }
@@ -38,11 +53,14 @@ void sl_rest_received(sl_engine *e, uint64_t bytes) {
   if (bytes < BULK_BYTES && !e->rest) return;
   struct sl_rest *r = rest_of(e);
   if (!r) return;
-  uint64_t now = uv_now(&e->loop->uv);
-  bool bulk = bytes >= BULK_BYTES && now - r->last <= BULK_GAP_MS + REST_MS;
-  r->last = now;
-  r->runs = bulk ? r->runs + 1 : 0;
-  if (r->runs < BULK_RUNS || r->resting) return;
+  uint64_t now = uv_now(&e->loop->uv), elapsed = now - r->since;
+  r->bytes += bytes;
+  if (elapsed >= WINDOW_MS) {
+    set_bulk(r, r->bytes / elapsed >= BULK_BYTES_PER_MS);
+    r->bytes = 0;
+    r->since = now;
+  }
+  if (!r->bulk || r->resting) return;
   r->resting = true;
   uv_timer_start(&r->timer, rest_over, REST_MS, 0);
 }

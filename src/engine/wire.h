@@ -22,6 +22,7 @@ typedef struct sl_transport {
   void (*want)(sl_wire *w, bool read, bool write);          /* tell the engine when it is so */
   void (*close)(sl_wire *w);
   void (*acknowledge)(sl_wire *w); /* nothing goes out that would tell the peer what has come; may be NULL */
+  void (*low_water)(sl_wire *w, int bytes); /* less than that need not be told of; may be NULL */
 } sl_transport;
 
 typedef enum sl_wire_life {

@@ -53,11 +53,20 @@ static void uv_wire_acknowledge(sl_wire *w) {
 #endif
 }
 
+static void uv_wire_low_water(sl_wire *w, int bytes) {
+#ifdef __linux__ /* elsewhere the poll may not know of it */
+  setsockopt(watch_of(w)->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+#else
+  (void)w, (void)bytes;
+#endif
+}
+
 static const sl_transport uv_transport = {.recv = uv_wire_recv,
                                           .send = uv_wire_send,
                                           .want = uv_wire_want,
                                           .close = uv_wire_close,
-                                          .acknowledge = uv_wire_acknowledge};
+                                          .acknowledge = uv_wire_acknowledge,
+                                          .low_water = uv_wire_low_water};
 
 static void uv_wire_ready(sl_watch *watch, int events) {
   sl_engine *e = watch->owner;

@@ -62,8 +62,8 @@ void sl_op_release(sl_op *op) {
   *op->all_link = op->all_next;
   if (op->all_next) op->all_next->all_link = op->all_link;
   op_detach(op);
+  if (op->kind->clean) op->kind->clean(op); /* it may still want what was kept */
   op_unref(op);
-  if (op->kind->clean) op->kind->clean(op);
   op->ended = op->freed = true;
   if (op->pins == 0) op_free_memory(op);
 }
