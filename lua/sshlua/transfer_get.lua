@@ -66,7 +66,7 @@ end
 local function place(job, path, dir, name, size, mode)
   if not job.opts.resume then
     local temp = names.temporary(name)
-    return dir:call(core.fs_open, temp, "wx", mode), temp, 0
+    return dir:make_file(temp, mode), temp, 0
   end
   local temp = names.part(name)
   local ok, part = pcall(dir.call, dir, core.fs_open, temp, "r+n", nil)

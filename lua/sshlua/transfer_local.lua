@@ -3,12 +3,14 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local outlast = require("sshlua.task.outlast")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
 
 local M = { is_local = true }
 
 local await = task.await
+local DROP_SECONDS = 5
 
 --- Messages name what people know, not our descriptors.
 local function explain(err, shown)
@@ -44,7 +46,24 @@ function Directory:show(name) return self.shown:sub(-1) == "/" and self.shown ..
 function Directory:call(fn, name, ...) return M.call(self.shown, fn, self:at(name), ...) end
 
 --- Removes what a failure has left, also when we are being cancelled. Waits: our descriptor must stay open.
-function Directory:drop(name) pcall(scope.shield, scope.timeout, 5, await, core.fs_unlink, self:at(name)) end
+function Directory:drop(name) pcall(scope.shield, scope.timeout, DROP_SECONDS, await, core.fs_unlink, self:at(name)) end
+
+--- start(done), which makes the temporary entry `name`. Cancelled, we wait for it and remove what it has made.
+function Directory:make(name, start)
+  local r, said = outlast(DROP_SECONDS, start)
+  if r[1] then return r[2] end
+  if said and said[1] == nil then
+    if said[2] then said[2]:close(function() end) end
+    self:drop(name)
+  end
+  error(explain(r[2], self.shown), 0)
+end
+
+--- Makes a temporary file that was not there.
+---@param mode integer
+function Directory:make_file(name, mode)
+  return self:make(name, function(done) return core.fs_open(self:at(name), "wx", mode, done) end)
+end
 
 function Directory:leave() pcall(self.file.close, self.file, function() end) end
 
@@ -121,7 +140,7 @@ function M.readlink(dir, name) return dir:call(core.fs_readlink, name) end
 
 function M.link(dir, name, target, temp)
   local at = dir:at(temp)
-  M.call(dir.shown, core.fs_symlink, target, at)
+  dir:make(temp, function(done) return core.fs_symlink(target, at, done) end)
   local ok, err = pcall(M.call, dir.shown, core.fs_rename, at, dir:at(name))
   if ok then return end
   dir:drop(temp)

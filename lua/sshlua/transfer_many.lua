@@ -3,9 +3,8 @@
 
 local core = require("sshlua.core")
 local names = require("sshlua.transfer_names")
-local scope = require("sshlua.task.scope")
+local outlast = require("sshlua.task.outlast")
 local sync = require("sshlua.task.sync")
-local task = require("sshlua.task.core")
 
 local M = {}
 
@@ -106,18 +105,12 @@ end
 --- The operation to its end. Cancelled, it stops, and we wait for what the thread pool is writing: nothing appears
 --- behind our back, and the directories that it writes through stay open.
 local function copy_all(self, list, entries)
-  local client, ended = self.job.sftp.core, sync.event()
-  local function start(finished)
-    local op = client[self.way .. "_files"](client, list, self.job.opts.links == "follow", function(err, flags, bytes)
-      ended:set(not err and { flags, bytes })
-      finished(err, flags, bytes)
-    end)
-    return { cancel = function() op:stop() end }
-  end
-  local r = task.pack(pcall(task.await, start))
+  local client = self.job.sftp.core
+  local r, said = outlast(STOP_SECONDS, function(finished)
+    return client[self.way .. "_files"](client, list, self.job.opts.links == "follow", finished)
+  end, function(op) op:stop() end)
   if r[1] then return r[2], r[3] end
-  local stopped, now = pcall(scope.shield, scope.timeout, STOP_SECONDS, ended.wait, ended)
-  if stopped and now then done(self, entries, now[1], now[2]) end
+  if said and not said[1] then done(self, entries, said[2], said[3]) end
   error(r[2], 0)
 end
 

@@ -18,8 +18,8 @@ local BUFFER = 512 * 1024
 
 --- Temporary files --------------------------------------------------------------------------------------------------
 
---- Where the connection is gone the next one does it.
-local function drop(job, temp)
+--- Also when we are being cancelled. Where the connection is gone the next one does it.
+function M.drop(job, temp)
   if not job.sftp:is_alive() then return leftovers.note(job, temp) end
   pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
 end
@@ -96,7 +96,9 @@ local function replace(job, to, temp, how, fill, check)
     safe = (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
-  if not job.opts.resume and (remote or not sftp:is_alive()) then drop(job, temp) end
+  -- Cancelled while it was being opened: the server opens it all the same.
+  local perhaps = remote or errors.is(err, "cancelled") or not sftp:is_alive()
+  if perhaps and not job.opts.resume then M.drop(job, temp) end
   err = explain(err, temp, to)
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
   error(err, 0)

@@ -2,7 +2,6 @@
 --- see them; somebody who can write there may still swap one in, see docs/transfers.md.
 
 local errors = require("sshlua.errors")
-local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 
 local M = {}
@@ -75,13 +74,13 @@ local function make_link(sftp, target, at)
 end
 
 function M.link(dir, name, target, temp)
-  local at = dir:show(temp)
+  local at, put = dir:show(temp), require("sshlua.transfer_put")
   local ok, err = pcall(function()
     make_link(dir.sftp, target, at)
-    require("sshlua.transfer_put").rename(dir.sftp, at, dir:show(name))
+    put.rename(dir.sftp, at, dir:show(name))
   end)
   if ok then return end
-  if dir.sftp:is_alive() then pcall(dir.sftp.remove, dir.sftp, at) else leftovers.note(dir.job, at) end
+  put.drop(dir.job, at)
   error(err, 0)
 end
 

@@ -214,7 +214,7 @@ end
 local function receive_file(self, said, path, dir, name)
   local job, temp = self.job, names.temporary(name)
   job.total = job.total + said.size
-  local opened, file = pcall(dir.call, dir, core.fs_open, temp, "wx", one.new_mode(job, said))
+  local opened, file = pcall(dir.make_file, dir, temp, one.new_mode(job, said))
   if not opened then
     self.line:refuse("cannot be written")
     error(file, 0)

@@ -159,7 +159,7 @@ local function write_local(path, text, mode)
   local dir, temp = here.open(parent), names.temporary(name)
   local ok, err = pcall(function()
     local old = here.look(dir, name)
-    local file = dir:call(core.fs_open, temp, "wx", mode or (old and old.type == "file" and old.mode % 512) or 438)
+    local file = dir:make_file(temp, mode or (old and old.type == "file" and old.mode % 512) or 438)
     closing(file, function()
       if #text > 0 then await(file.write, file, text, 0) end
       if mode then await(core.fs_chmod, dir:at(temp), mode) end

@@ -1,6 +1,7 @@
 -- What goes wrong on either side while files are copied: full and read-only disks, files that vanish, directories that
 -- are swapped for links. Everything else arrives, what failed is named, nothing is half there.
 local core = require "sshlua.core"
+local errors = require "sshlua.errors"
 local files = require "spec.support.files"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
@@ -21,6 +22,44 @@ local function mount(name, options)
   if not r.ok then run.skip "no file system can be mounted here" end
   run.defer(function() ssh.here:run { "umount", "-l", at(name) } end)
 end
+
+-- fn(), cancelled as soon as the directory has an entry.
+local function cancelled_at_once(dir, fn)
+  local ok, err = pcall(task.scope, function(s)
+    s:spawn(fn)
+    while not pcall(files.names, dir) or files.names(dir) == "" do ssh.sleep(0) end
+    s:cancel()
+  end)
+  if not ok and not errors.is(err, "cancelled") then error(err, 0) end
+end
+
+describe("a transfer that is cancelled while it makes entries", function()
+  setup(start_fleet)
+  teardown(stop_fleet)
+  after_each(files.remove)
+
+  for _, what in ipairs { "files", "links" } do
+    it("leaves no temporary name of " .. what, body(function()
+      local h = host()
+      h:session():sftp()
+      for i = 1, 8 do
+        files.write(("links/%d/f"):format(i), "")
+        for k = 1, 8 do
+          files.write(("files/%d/%d"):format(i, k), "x")
+          await(core.fs_symlink, "x", at(("links/%d/%d"):format(i, k)))
+        end
+      end
+      for i = 1, 5 do
+        for _, verb in ipairs { "put", "get" } do
+          local to = at(verb .. i)
+          cancelled_at_once(to .. "/1", function() h[verb](h, at(what), to, { verify = "sha256", links = "copy" }) end)
+          h:session():sftp():exists(to) -- answered behind what was under way
+          assert.equal("", ssh.here:run({ "find", to, "-name", "*.sshlua-*" }).stdout)
+        end
+      end
+    end))
+  end
+end)
 
 describe("a full disk", function()
   setup(start_fleet)
