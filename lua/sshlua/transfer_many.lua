@@ -2,6 +2,7 @@
 --- a file that anything is wrong with is left as it was, and whoever copies one file does it, and says what is wrong.
 
 local core = require("sshlua.core")
+local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local outlast = require("sshlua.task.outlast")
 local sync = require("sshlua.task.sync")
@@ -14,6 +15,7 @@ local BYTES = 1024 * 1024 -- about so many of one operation
 local NODES = 32 -- directories of one operation: each is held open
 local OPERATIONS = 6
 local STOP_SECONDS = 5
+local FIELDS = 7 -- of a file in an operation's list: source, temporary name, target, size, modes, time
 
 ---@class sshlua.TransferMany
 ---@field most integer bytes of the largest file that is taken
@@ -51,7 +53,7 @@ end
 
 local function push(list, ...)
   local n = #list
-  for i = 1, 7 do list[n + i] = (select(i, ...)) end
+  for i = 1, FIELDS do list[n + i] = (select(i, ...)) end
 end
 
 local function mtime_of(job, st)
@@ -111,6 +113,9 @@ local function copy_all(self, list, entries)
   end, function(op) op:stop() end)
   if r[1] then return r[2], r[3] end
   if said and not said[1] then done(self, entries, said[2], said[3]) end
+  if self.way == "put" and not self.job.sftp:is_alive() then
+    for i = 2, #list, FIELDS do leftovers.note(self.job, list[i]) end
+  end
   error(r[2], 0)
 end
 

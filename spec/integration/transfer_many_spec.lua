@@ -95,6 +95,24 @@ describe("many small files", function()
     assert.is_false(pcall(client.get_files, client, { "a", "b", "c", -1, 0, 0, -1 }, false, print))
   end))
 
+  it("that a lost connection leaves unfinished on the host are removed by the next transfer", body(function()
+    for i = 1, 300 do files.write("src/f" .. i, ("x"):rep(2000)) end
+    local relay, opts = servers.relay(fleet(), nil, {})
+    local h = ssh.host(fleet():host().name, opts)
+    run.defer(h.close, h)
+    relay.up.cut_after = 150000
+    run.fails("connection_lost", h.put, h, at "src", at "up")
+    relay.up.cut_after = nil
+    local before
+    repeat -- the server may still be at what it had been told
+      before = files.names(at "up")
+      ssh.sleep(0.2)
+    until files.names(at "up") == before
+    assert.matches("%.sshlua%-", before)
+    h:put({ data = "y" }, at "y")
+    assert.not_matches("%.sshlua%-", files.names(at "up"))
+  end))
+
   it("leave nothing unfinished, and begin nothing more, when the transfer is cancelled", body(function()
     local h = servers.host(fleet())
     for i = 1, 400 do files.write("src/f" .. i, ("x"):rep(4000)) end
