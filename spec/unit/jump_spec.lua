@@ -49,6 +49,14 @@ describe("ProxyJump", function()
     assert.same({ "me,x@a" }, jump.hops "ssh://me%2cx@a")
   end)
 
+  it("of a configuration ends at its first blank, as ssh has it", function()
+    for text, shown in pairs { ["a b,c"] = "a", ["u@a,b:22 c:33 # d"] = "u@a,b:22", ["ssh://a\tb"] = "a", ["a#b"] = "a" } do
+      assert.equal(shown, jump.text(jump.chain(text)))
+    end
+    assert.is_nil(jump.chain "[a b]:22")
+    assert.is_nil(jump.chain "# a")
+  end)
+
   it("that makes no sense is an error that quotes it", function()
     for _, text in ipairs { "", ",a", "a,,b", "a,none", "ssh://a/path", "a b", "ssh://", "a\nb", "ssh://a%0ab" } do
       local err = fails("config", jump.hops, text)

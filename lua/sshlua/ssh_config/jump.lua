@@ -108,7 +108,7 @@ end
 function M.chain(text)
   if text:lower() == "none" then return {} end
   local list = text:match("^[^#]*")
-  list = list:sub(1, #list - #list:reverse():match("^%s*"))
+  list = list:match("^.%S*") or "" -- ssh means to trim the end, and drops everything from the first blank on
   local last
   local extra = list:match("^(.+),[^,]*$")
   while true do
