@@ -8,23 +8,49 @@ local testbed = require "sshlua.testbed"
 local body = run.body
 local fleet, start_fleet, stop_fleet = servers.shared {}
 
+local PAGE, PIECE = 4096, 512 -- bytes; pages that are read at once
+
+-- Is there anything in a piece? Much of what is mapped was never touched (proc(5), pagemap: present, or swapped out).
+local function is_used(pages, from, count)
+  pages:seek("set", from / PAGE * 8)
+  local flags = pages:read(count * 8) or ""
+  for i = 8, #flags, 8 do
+    if flags:byte(i) >= 64 then return true end
+  end
+  return false
+end
+
+local function count(bytes, needle)
+  local times, at = 0, bytes:find(needle, 1, true)
+  while at do
+    times = times + 1
+    at = bytes:find(needle, at + 1, true)
+  end
+  return times
+end
+
 -- How often the needle is in the writable memory of a process. Pages that cannot be read hold nothing for anybody.
 local function found(pid, needle)
-  local memory, times = assert(io.open(("/proc/%d/mem"):format(pid), "rb")), 0
+  local memory = assert(io.open(("/proc/%d/mem"):format(pid), "rb"))
+  local pages = assert(io.open(("/proc/%d/pagemap"):format(pid), "rb"))
+  local times = 0
   for line in io.lines(("/proc/%d/maps"):format(pid)) do
     local from, to = line:match "^(%x+)%-(%x+) rw"
-    local size = from and tonumber(to, 16) - tonumber(from, 16)
-    if size and size < 67108864 then -- the sanitizers' own regions have no end
-      memory:seek("set", tonumber(from, 16))
-      local bytes = memory:read(size) or ""
-      local at = bytes:find(needle, 1, true)
-      while at do
-        times = times + 1
-        at = bytes:find(needle, at + 1, true)
+    from, to = tonumber(from or "0", 16), tonumber(to or "0", 16)
+    local before = "" -- the end of the piece before
+    for at = from, (to - from < 2 ^ 32 and to or from) - 1, PIECE * PAGE do -- the sanitizers' own regions have no end
+      local size = math.min(PIECE * PAGE, to - at)
+      local bytes = ""
+      if is_used(pages, at, size / PAGE) then
+        memory:seek("set", at)
+        bytes = memory:read(size) or ""
       end
+      times = times + count(before .. bytes, needle)
+      before = bytes:sub(-#needle + 1)
     end
   end
   memory:close()
+  pages:close()
   return times
 end
 
