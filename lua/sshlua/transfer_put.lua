@@ -15,6 +15,7 @@ local M = {}
 
 local await = task.await
 local BUFFER = 512 * 1024
+local SWAP_SECONDS = 20
 
 --- Temporary files --------------------------------------------------------------------------------------------------
 
@@ -24,18 +25,22 @@ function M.drop(job, temp)
   pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
 end
 
---- Without posix-rename a target that is there has to be moved away first.
+local function swap(sftp, temp, to)
+  local old = names.temporary(to)
+  sftp:rename(to, old)
+  local ok, err = pcall(sftp.rename, sftp, temp, to)
+  if not ok then pcall(sftp.rename, sftp, old, to) end
+  sftp:remove(ok and old or temp)
+  if not ok then error(err, 0) end
+end
+
+--- Without posix-rename a target that is there has to be moved away first; cancelling waits for the new one.
 local function rename_in_steps(sftp, temp, to)
   local ok, err = pcall(sftp.rename, sftp, temp, to)
   if ok then return end
   local st = sftp:exists(to)
   if not st or st.type == "directory" then error(err, 0) end
-  local old = names.temporary(to)
-  sftp:rename(to, old)
-  ok, err = pcall(sftp.rename, sftp, temp, to)
-  if not ok then pcall(sftp.rename, sftp, old, to) end
-  sftp:remove(ok and old or temp)
-  if not ok then error(err, 0) end
+  scope.shield(scope.timeout, SWAP_SECONDS, swap, sftp, temp, to)
 end
 
 --- The complete file gets its name.

@@ -61,6 +61,32 @@ describe("a transfer that is cancelled while it makes entries", function()
   end
 end)
 
+describe("a transfer to a server that cannot rename over a file", function()
+  local own, start, stop = servers.shared { sshd_config = { "Subsystem sftp internal-sftp -P posix-rename" } }
+  setup(start)
+  teardown(stop)
+  after_each(files.remove)
+
+  it("leaves the old file or the new one when it is cancelled while they change places", body(function()
+    local h = servers.host(own())
+    local sftp = h:session():sftp()
+    assert.is_nil(sftp.offers["posix-rename@openssh.com"])
+    local to, rename, renames, cancel = files.write("a", "old"), sftp.rename, 0, nil
+    sftp.rename = function(...) -- the second moves the old one away, the third brings the new one
+      renames = renames + 1
+      if renames == 3 then cancel() end
+      return rename(...)
+    end
+    local ok = pcall(task.scope, function(s)
+      cancel = function() s:cancel() end
+      h:put({ data = "new" }, to)
+    end)
+    assert.is_true(ok)
+    assert.equal("a", files.names(files.directory()))
+    assert.equal("new", files.read(to))
+  end))
+end)
+
 describe("a full disk", function()
   setup(start_fleet)
   teardown(stop_fleet)
