@@ -8,6 +8,7 @@ local M = {}
 
 local SLOW = 2 -- seconds of the processor for one text, with sanitizers, on a machine that does something else
 local LENGTH = 40000
+local FEWEST = 100 -- texts, also where the machine has other things to do
 
 -- A generator of numbers that is the same on every Lua.
 function M.random(seed)
@@ -157,7 +158,7 @@ function M.stretch(grammar, seed)
   for _, bit in ipairs(grammar.pieces) do try(bit) end
 end
 
--- Gives a parser `rounds` texts, or as many as fit into `seconds`, both within reason. Returns what was seen:
+-- Gives a parser `rounds` texts, or as many as fit into `seconds`, a hundred at least. Returns what was seen:
 -- { rounds, refused, seconds, slowest }.
 ---@param grammar spec.Grammar
 ---@param how { seed: integer, rounds: integer, seconds?: number }
@@ -165,7 +166,7 @@ function M.drive(grammar, how)
   local r = M.random(how.seed)
   local from, slowest, refused, done = core.now(), 0, 0, 0
   local lua_before, rss_before
-  while done < how.rounds and not (how.seconds and core.now() - from > how.seconds) do
+  while done < how.rounds and not (how.seconds and done >= FEWEST and core.now() - from > how.seconds) do
     local text = M.text(r, grammar)
     local took, wrong = judge(grammar, text, r, ("seed %d, text %d"):format(how.seed, done + 1))
     if wrong then refused = refused + 1 end
@@ -178,7 +179,6 @@ function M.drive(grammar, how)
     assert(lua_after - lua_before < 2e6, ("Lua keeps %d bytes more"):format(lua_after - lua_before))
     assert(rss_after - rss_before < 4e8, ("%d bytes more are resident"):format(rss_after - rss_before))
   end
-  assert(done >= math.min(how.rounds, 100), ("only %d texts"):format(done))
   return { rounds = done, refused = refused, seconds = core.now() - from, slowest = slowest }
 end
 
