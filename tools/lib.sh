@@ -63,6 +63,7 @@ test|cmd:luacheck|lua-check|rock:luacheck|rock:luacheck|rock:luacheck
 test|lua:luv|lua-luv|rock:luv|rock:luv|rock:luv
 test|cmd:nodeset|clustershell|clustershell|-|-
 test|cmd:pdsh|pdsh|pdsh|-|pdsh
+test|cmd:openssl|openssl|openssl|openssl|openssl@3
 test|cmd:tmux|tmux|tmux|tmux|tmux
 test|cmd:vi,vim|vim-tiny|vim-minimal|-|-
 test|cmd:rsync|rsync|rsync|rsync|rsync
