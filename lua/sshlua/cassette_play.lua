@@ -10,6 +10,8 @@ local talk = require("sshlua.cassette_talk")
 local M = {}
 
 local OPEN_SECONDS, PLACE_SECONDS = 30, 120
+--- What ended by itself takes no more input.
+local GONE = { kind = "channel", name = "EPIPE", message = "the command has ended and takes no more input" }
 local LOOK_FIRST, LOOK_MOST = 0.002, 0.05
 
 local Channel = {}
@@ -87,7 +89,7 @@ end
 
 local function take_out(self, out)
   self.outs[out.stream] = self.outs[out.stream] + 1
-  return out.bytes
+  return self.words.unfold(out.bytes)
 end
 
 --- All that may come by now of both streams.
@@ -186,7 +188,7 @@ end
 
 local function answer(self, step, done)
   local finish = step.finish
-  local heard, at = talk.read(finish.talk or {}, self.words.unfold)
+  local heard, at = talk.read(finish.talk or {})
   if not heard then
     return done(self.deck:unreadable(self.use.host,
       ("step %d: entry %d of its talk is none"):format(step.start.step, at)))
@@ -228,7 +230,8 @@ function Channel:run(text, max, done)
   local op = request(self, "exec", text, function(err)
     if not entry.done then return end
     if err then return done(err) end
-    if self.heard.units[1] then
+    local first = self.heard.units[1]
+    if first and not first.signal then -- one that was given up was sent a signal
       local _, problem = pcall(wrong, self, "no input")
       return done(problem)
     end
@@ -274,8 +277,8 @@ end
 function Channel:write(bytes, done)
   check(self)
   if self.closed then return later(done, { kind = "closed", message = "the channel was closed" }) end
-  local unsent = self.heard.unsent
-  if unsent and not self.heard.units[self.at] then return later(done, unsent) end
+  local unsent, ended, over = self.heard.unsent, self.heard.ended, not self.heard.units[self.at]
+  if over and (unsent or due(self, ended) and not ended.eof) then return later(done, unsent or GONE) end
   if type(bytes) == "string" then
     self.words.learn(bytes)
     take_text(self, bytes)
@@ -360,7 +363,9 @@ function M.session(deck, use, target)
   local below = setmetatable({
     deck = deck, use = use, refuse = refuse, count = 0, channels = setmetatable({}, { __mode = "k" }),
   }, Core)
-  return channels.fence(session.new(below, target, OPEN_SECONDS, PLACE_SECONDS), refuse)
+  local s = channels.fence(session.new(below, target, OPEN_SECONDS, PLACE_SECONDS), refuse)
+  s.masked = true
+  return s
 end
 
 return M

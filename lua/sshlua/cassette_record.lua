@@ -22,16 +22,29 @@ local function channel_of(self, real)
   }, Channel)
 end
 
+local function grown(self)
+  if self.talk.size > talk.MAX then self.deck:too_much(self.use.host, self.talk.size) end
+end
+
+local function both(self, stdout, stderr)
+  if stdout ~= "" then self.talk:came(0, stdout, 0, false) end
+  if stderr ~= "" then self.talk:came(1, stderr, 0, false) end
+  grown(self)
+end
+
+--- What a run that was given up had brought; the core tells once.
+function Channel:gathered()
+  self.running = false
+  local stdout, stderr, bytes, truncated = self.real:gathered()
+  both(self, stdout, stderr)
+  return stdout, stderr, bytes, truncated
+end
+
 --- Its line, once: when it is closed, or at the end of the recording.
 function Channel:finish()
   if not self.line or self.ended then return end
   self.ended = true
-  if self.running then
-    local ok, stdout, stderr = pcall(self.real.gathered, self.real)
-    if not ok then stdout, stderr = "", "" end
-    if stdout ~= "" then self.talk:came(0, stdout, 0, false) end
-    if stderr ~= "" then self.talk:came(1, stderr, 0, false) end
-  end
+  if self.running then pcall(self.gathered, self) end
   local finish = { talk = self.talk:lines(self.words.fold), refused = self.refused }
   for name, value in pairs(self.more or {}) do finish[name] = value end
   self.deck:ended(self.line, finish, self.failure)
@@ -46,10 +59,6 @@ function Channel:lost(err)
     self.broken = true
     self.talk:note({ lost = plain(err) })
   end
-end
-
-local function grown(self)
-  if self.talk.size > talk.MAX then self.deck:too_much(self.use.host, self.talk.size) end
 end
 
 local function begin(self, op, text)
@@ -92,9 +101,7 @@ function Channel:run(text, max, done)
       if err.kind == "channel" then self.failure = plain(err) else self:lost(err) end
     else
       self.running = false
-      if stdout ~= "" then self.talk:came(0, stdout, 0, false) end
-      if stderr ~= "" then self.talk:came(1, stderr, 0, false) end
-      grown(self)
+      both(self, stdout, stderr)
       self.more = truncated and { bytes = bytes, truncated = true } or nil
       self.talk:note({ ["end"] = true })
       note_exit(self, code, signal, message)
@@ -189,7 +196,7 @@ function Channel:close()
   return self.real:close()
 end
 
-for _, verb in ipairs({ "opened", "is_open", "send_env", "gathered" }) do
+for _, verb in ipairs({ "opened", "is_open", "send_env" }) do
   Channel[verb] = function(self, ...) return self.real[verb](self.real, ...) end
 end
 

@@ -1,6 +1,6 @@
 --- What was said on a channel: a list of what we sent and what came back, in order; as JSON, and back. Pure.
 ---
----   {"out":"$ "}, {"sent":"sudo id\n"}, {"out":"..."}, {"secret":"sudo"}, {"eof":true}, {"end":true}, {"exit":{"code":0}}
+---   {"out":"$ "}, {"sent":"ls\n"}, {"out":"..."}, {"secret":"sudo"}, {"eof":true}, {"end":true}, {"exit":{"code":0}}
 
 local bytes = require("sshlua.bytes")
 local core = require("sshlua.core")
@@ -112,7 +112,7 @@ local function placed(heard, fields)
   return fields
 end
 
-local function take_bytes(heard, line, unfold)
+local function take_bytes(heard, line)
   local sent = bytes.get(line, "sent")
   if sent then
     heard.units[#heard.units + 1] = { text = sent }
@@ -123,7 +123,7 @@ local function take_bytes(heard, line, unfold)
     if text then
       heard.count = heard.count + 1
       table.insert(heard.outs[stream], placed(heard, {
-        bytes = unfold(text), stream = stream, wait = line.wait or 0, order = heard.count,
+        bytes = text, stream = stream, wait = line.wait or 0, order = heard.count,
       }))
       return line.wait == nil or type(line.wait) == "number"
     end
@@ -157,13 +157,12 @@ end
 
 --- nil and the number of the entry that is none.
 ---@param list table
----@param unfold fun(text: string): string
 ---@return sshlua.TalkHeard?
 ---@return integer? wrong
-function M.read(list, unfold)
+function M.read(list)
   local heard = { units = {}, outs = { [0] = {}, [1] = {} }, count = 0, eof = false }
   for i, line in ipairs(list) do
-    if type(line) ~= "table" or not (take_bytes(heard, line, unfold) or take_rest(heard, line)) then return nil, i end
+    if type(line) ~= "table" or not (take_bytes(heard, line) or take_rest(heard, line)) then return nil, i end
   end
   return heard
 end
