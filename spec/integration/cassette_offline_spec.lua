@@ -97,7 +97,7 @@ describe("while a cassette is played", function()
       ["session:exec true"] = function() ssh.connect "web1":exec "true" end,
       ["copy web1:a b"] = function() ssh.copy("web1:a", "web2:b") end,
       ["run true"] = function() all:run("uptime", { sudo = true }) end,
-      ["spawn sh -c"] = function() all:tail "log":next() end,
+      ["tail log"] = function() all:tail "log":next() end,
       ["read_file f"] = function() all:read_file "f" end,
       ["file f"] = function() all:file("f", { content = "x" }) end,
       ["run id"] = function() all:rolling({ batch = 1 }, function(h) h:run "id" end) end,
@@ -107,7 +107,7 @@ describe("while a cassette is played", function()
         err = fails("config", played, function() pcall(fn, ssh.host "web1") end)
       end)
       assert.equal("", calls, name)
-      assert.truthy(err.message:find("not on the cassette [^:]*: " .. name), err.message)
+      assert.truthy(err.message:find(": " .. name, 1, true), err.message)
     end
     local calls = outward(function()
       played(function()

@@ -8,7 +8,6 @@ local run = require "spec.support.run"
 local ssh = require "sshlua"
 local t = require "sshlua.busted"
 local talk = require "sshlua.cassette_talk"
-local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
 
 local body, fails = run.body, run.fails
@@ -217,7 +216,7 @@ describe("a cassette", function()
     assert.equal('not on the cassette FILE: shell sends "echo other\\n"; step 2 goes on with "echo two\\n"', message)
     assert.truthy(err.at:find "cassette_talk_spec.lua:%d+$", err.at)
     assert.equal("web1", err.host)
-    assert.equal('FILE: 1 step recorded and not played: web1: shell  (step 2) from "echo two\\n" on', (refused(function()
+    assert.equal('FILE: 1 step recorded and not played: web1: shell (step 2) from "echo two\\n" on', (refused(function()
       host():run "true"
       host():shell({ prompt = "[$#] $" }):cmd "echo one"
     end)))
