@@ -13,8 +13,8 @@ local fresh = require("sshlua.fresh")
 local here = require("sshlua.transfer_local")
 local journal_file = require("sshlua.journal_file")
 local lazy = require("sshlua.lazy")
+local mode_of = require("sshlua.cassette_mode")
 local names = require("sshlua.transfer_names")
-local options = require("sshlua.options")
 local play = require("sshlua.cassette_play")
 local recording = require("sshlua.cassette_record")
 local scope = require("sshlua.task.scope")
@@ -26,15 +26,9 @@ local tape_of = require("sshlua.cassette_tape")
 local task = require("sshlua.task")
 local words_of = require("sshlua.cassette_words")
 
-local M = {}
+local M = { mode = mode_of.of }
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
-
----@class sshlua.CassetteOptions
----@field mode? "record"|"replay"|"auto" auto (default): record when the file is missing; SSHLUA_CASSETTE says otherwise
----@field unplayed? boolean true: steps that were recorded need not all be played
----@field replace? table<string, string> text that differs in each run (a temporary directory) -> what stands for it
-local cassette_options = { mode = "string", unplayed = "boolean", replace = "table" }
 
 local HINT = "if the change is meant, SSHLUA_CASSETTE=record records it anew"
 
@@ -179,35 +173,36 @@ local NOTHING = { n = 0 }
 local function record_open(self, use, target, open)
   local before = core.now()
   local ok, real = pcall(open, target)
-  if ok then return recording.session(self, use, real) end
-  if not errors.is(real, "usage") then
-    local line = start_line(self, use.host, next_number(self, entry.name_of(use.host)), "connect", NOTHING)
-    self.file:append(line)
-    self:ended(line, {}, real, core.now() - before)
+  if not ok then
+    if not errors.is(real, "usage") then
+      local line = start_line(self, use.host, next_number(self, entry.name_of(use.host)), "connect", NOTHING)
+      self.file:append(line)
+      self:ended(line, {}, real, core.now() - before)
+    end
+    error(real, 0)
   end
-  error(real, 0)
+  if use.verb ~= "session" then return recording.session(self, use, real) end
+  self.sessions[real] = self.sessions[real] or recording.session(self, use, real) -- the same one, whoever asks
+  return self.sessions[real]
 end
 
-local function play_open(self, use, target)
-  local h = use.host
-  local stopped = self:stopped_of(h)
+local function play_open(self, use, target, open)
+  local h, name = use.host, entry.name_of(use.host)
+  local stopped, known = self:stopped_of(h), self.shared[name]
   if stopped then error(stopped, 0) end
+  local is_shared = use.verb == "session" and open == connect.shared
+  if is_shared and known and known:is_alive() then return known end
   local step = self.tape:take(start_line(self, h, 0, "connect", NOTHING))
   if step then give(self, h, "connect", NOTHING, step) end
-  return play.session(self, use, target)
+  local s = play.session(self, use, target)
+  if is_shared then self.shared[name] = s end
+  self.sessions[name] = self.sessions[name] or setmetatable({}, { __mode = "k" })
+  self.sessions[name][s] = true
+  return s
 end
 
---- The sessions of a host that are in the script's hands: one for host:session(), whoever asks.
 local function session_of(self, use, target, open)
-  local name = entry.name_of(use.host)
-  local known = self.sessions[name] or {}
-  self.sessions[name] = known
-  local shared = use.verb == "session" and open == connect.shared
-  if shared and self.shared[name] and self.shared[name]:is_alive() then return self.shared[name] end
-  local s = self.mode == "record" and record_open(self, use, target, open) or play_open(self, use, target)
-  known[s] = true
-  if shared then self.shared[name] = s end
-  return s
+  return (self.mode == "record" and record_open or play_open)(self, use, target, open)
 end
 
 function Cassette:words() return words_of.of_channel(self.alike, self.unlike) end
@@ -284,38 +279,6 @@ end
 
 --- Opening and closing ------------------------------------------------------------------------------------------------
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
-
-local modes = { record = true, replay = true, auto = true }
-
-local function mode_of(path, opts, level)
-  local mode = opts.mode
-  if mode == nil then mode = os.getenv("SSHLUA_CASSETTE") end
-  if mode == nil or mode == "" then mode = "auto" end
-  if not modes[mode] then
-    errors.usage(level + 1, "%s: record, replay or auto expected, got %s",
-      opts.mode and "option 'mode'" or "SSHLUA_CASSETTE", errors.excerpt(mode, 40))
-  end
-  if mode == "auto" then return exists(path) and "replay" or "record" end
-  return mode
-end
-
---- Will it be recorded or replayed?
----@param path string
----@param opts? sshlua.CassetteOptions
----@return "record"|"replay"
-function M.mode(path, opts, level)
-  level = (level or 1) + 1
-  opts = options.check(opts, cassette_options, level)
-  if type(path) ~= "string" or path == "" then errors.usage(level, "cassette: file name expected") end
-  words_of.check(opts.replace, level)
-  return (mode_of(path, opts, level))
-end
-
 local function open_recording(self)
   local parent = self.path:match("^(.*[^/])/+[^/]*$")
   if parent then here.make_parents(parent) end
@@ -366,6 +329,15 @@ local function stand_in_of(self)
   end
 end
 
+--- What never came may have been waiting for what was never sent: then that is what is wrong.
+local function explain(self, err)
+  local left = errors.is(err) and self.tape:left_over()
+  if not left then return err end
+  if err.kind == "timeout" or err.kind == "channel" then err.hint = left end
+  if err.kind ~= "cancelled" or not (err.message:find("^deadlock") or err.message:find("^timed out")) then return err end
+  return errors.new({ kind = "config", op = "cassette", reason = "unplayed", message = left, hint = HINT, cause = err })
+end
+
 local function finish(self, ok, err)
   if self.mode == "record" then
     for _, channel in ipairs(self.channels) do channel:finish() end
@@ -374,7 +346,7 @@ local function finish(self, ok, err)
     drop(self)
   end
   if self.failure then error(self.failure, 0) end
-  if not ok then error(err, 0) end
+  if not ok then error(self.tape and explain(self, err) or err, 0) end
   local left = not self.unplayed and self.tape:left_over()
   if left then
     errors.raise({ kind = "config", op = "cassette", reason = "unplayed", message = left, hint = HINT })

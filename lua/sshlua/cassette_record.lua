@@ -48,6 +48,7 @@ function Channel:finish()
   local finish = { talk = self.talk:lines(self.words.fold), refused = self.refused }
   for name, value in pairs(self.more or {}) do finish[name] = value end
   self.deck:ended(self.line, finish, self.failure)
+  self.talk = talk.new() -- nobody reads what may still come
 end
 
 local function plain(err) return { kind = err.kind, name = err.name, code = err.code, message = err.message } end

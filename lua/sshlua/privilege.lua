@@ -6,7 +6,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
-local fresh = require("sshlua.fresh")
+local fresh = require("sshlua.lazy")("sshlua.fresh")
 local options = require("sshlua.options")
 local quote = require("sshlua.quote")
 

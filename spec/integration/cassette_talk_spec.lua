@@ -237,6 +237,10 @@ describe("a cassette", function()
     message, err = refused(talk_to({ "a", "b" }, "cat -"))
     assert.equal("not on the cassette FILE: session:exec cat -; next is session:exec cat (step 1)", message)
     assert.truthy(err.at:find "cassette_talk_spec.lua:%d+$", err.at)
+    local function wait_in_vain() host():session():spawn("cat").stdout:read() end
+    local left = path() .. ': 1 step recorded and not played: web1: session:exec cat (step 1) from "a" on'
+    assert.equal(left, fails("timeout", replay, function() ssh.timeout(0.1, wait_in_vain) end).hint)
+    assert.equal(left, fails("config", ssh.timeout, 0.1, replay, wait_in_vain).message)
     assert.truthy(refused(function() -- also when the script goes on
       pcall(talk_to { "x" })
       pcall(host().run, host(), "true")
