@@ -24,7 +24,7 @@ describe("deploy.lua", function()
 end)
 
 describe("switch.lua", function()
-  it("configures the switch as it did when it was recorded", t.cassette("examples/cassettes/switch.jsonl", { fleet = 1 }, function()
+  it("does what it did", t.cassette("examples/cassettes/switch.jsonl", { fleet = 1 }, function()
     local r = t.script "examples/switch.lua"
     assert.equal(0, r.code)
     assert.truthy(r.stdout:find "line 2 of 2: 'vlan 9999': %% Invalid input")

@@ -334,7 +334,8 @@ local function explain(self, err)
   local left = errors.is(err) and self.tape:left_over()
   if not left then return err end
   if err.kind == "timeout" or err.kind == "channel" then err.hint = left end
-  if err.kind ~= "cancelled" or not (err.message:find("^deadlock") or err.message:find("^timed out")) then return err end
+  local in_vain = err.message:find("^deadlock") or err.message:find("^timed out")
+  if err.kind ~= "cancelled" or not in_vain then return err end
   return errors.new({ kind = "config", op = "cassette", reason = "unplayed", message = left, hint = HINT, cause = err })
 end
 
