@@ -227,6 +227,7 @@ function Cassette:ended(line, more, failure, seconds)
 end
 
 function Cassette:too_much(h, size)
+  if self.failure then return end
   pcall(fail, self, { kind = "limit", host = h.name,
     message = ("%d bytes have passed a channel: a cassette takes %d"):format(size, talk.MAX),
     hint = "send and read less in a run that is recorded, or test it on a throwaway fleet" })

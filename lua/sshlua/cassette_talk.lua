@@ -25,8 +25,8 @@ function M.new() return setmetatable({ list = {}, size = 0 }, Talk) end
 function Talk:note(entry) self.list[#self.list + 1] = entry end
 
 local function add(self, entry, text)
-  entry.parts[#entry.parts + 1] = text
   self.size = self.size + #text
+  if self.size <= M.MAX then entry.parts[#entry.parts + 1] = text end -- more is not kept: the recording has failed
 end
 
 ---@param text string|sshlua.Secret

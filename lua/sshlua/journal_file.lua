@@ -48,6 +48,7 @@ local function write_batch(self, batch)
     await(self.file.fsync, self.file)
   end)
   if ok then self.at = self.at + #text else batch.failure = err end
+  if not ok and not batch.waited then self.lost = err end -- nobody has heard of it yet
   batch.written:set()
 end
 
@@ -79,7 +80,9 @@ end
 --- Returns when the object is on disk as a line. Is not ended by cancelling: what is being written will be there.
 ---@param object table
 function File:commit(object)
+  if self.lost then raise(self.path, self.lost) end
   local batch = self:append(object)
+  batch.waited = true
   scope.shield(function()
     if not self.writing then lead(self) end
     batch.written:wait()
