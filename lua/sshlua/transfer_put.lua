@@ -10,6 +10,7 @@ local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
+local wide = require("sshlua.transfer_wide")
 
 local M = {}
 
@@ -85,7 +86,9 @@ local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
   local remote
   local ok, err = pcall(function()
+    local before = core.now()
     remote = sftp:open(temp, how, { mode = 384 })
+    remote.round_trip = core.now() - before
     complete(job, remote, fill(remote))
     if check then check(temp) end
     M.rename(sftp, temp, to)
@@ -93,7 +96,7 @@ local function replace(job, to, temp, how, fill, check)
   if ok then return end
   if remote then
     local good, n = pcall(remote.progress, remote)
-    safe = (remote.begun or 0) + (good and n or 0)
+    safe = remote.safe or (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
   if not job.opts.resume and (remote or not sftp:is_alive()) then drop(job, temp) end
@@ -113,10 +116,18 @@ end
 
 --- From a file ------------------------------------------------------------------------------------------------------
 
+local function became_shorter(job, entry, at, size)
+  errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
+    message = ("%s became shorter while it was read: %d of %d bytes"):format(errors.excerpt(entry.path), at, size) })
+end
+
 --- True: blocks of zeros were not sent, so the file has not its size yet.
-local function send(job, entry, file, remote, from, size)
+local function send(job, entry, file, remote, temp, from, size)
   local holes = false
   remote.begun, remote.total = from, size
+  if wide.is_for(job, size, remote.round_trip) then
+    return wide.send(job, entry, file, remote, temp, size, function(at) became_shorter(job, entry, at, size) end)
+  end
   entry.poll = function() return (select(2, remote:progress())) end
   local at = from
   while at < size do
@@ -126,11 +137,7 @@ local function send(job, entry, file, remote, from, size)
       sparse = job.opts.sparse ~= false })
     at, holes = at + moved, holes or left_out
     entry.bytes = entry.bytes + moved
-    if moved < n then
-      errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
-        message = ("%s became shorter while it was read: %d of %d bytes")
-          :format(errors.excerpt(entry.path), at, size) })
-    end
+    if moved < n then became_shorter(job, entry, at, size) end
     if at < size then remote.begun = at end
   end
   return holes
@@ -209,7 +216,7 @@ local function from_file(job, file, st, source, to)
   local ok, err = pcall(replace, job, to, temp, how, function(remote)
     if from > 0 then remote:setstat({ size = from }) end
     local change = attributes(job, st)
-    if send(job, entry, file, remote, from, st.size) then change.size = st.size end
+    if send(job, entry, file, remote, temp, from, st.size) then change.size = st.size end
     return change
   end, job.opts.verify and function(path)
     local mine = digest.of_local(job, file)
