@@ -31,7 +31,7 @@ local refused = {
   L = "forwarding of ports", R = "forwarding of ports", D = "SOCKS", A = "forwarding of the agent",
   X = "forwarding of X11", Y = "forwarding of X11", w = "forwarding of tun devices",
   O = "control of a shared connection", M = "sharing of a connection", K = "GSSAPI", y = "syslog",
-  I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
+  ["1"] = "SSH protocol 1", I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
 }
 
 local function refuse(o)
