@@ -173,6 +173,19 @@ describe("a host key", function()
     refused("unknown", nil, { known_hosts = {} })
   end))
 
+  it("is written to no other file when the first is /dev/null", body(function()
+    for _, strict in ipairs { "accept-new", "no" } do
+      for _, first in ipairs { "/dev/null", "none" } do
+        local path = fleet().dir .. "/the-systems"
+        servers.write_file(path, "")
+        servers.connect(fleet(), nil, { known_hosts = { first, path }, strict_host_key_checking = strict })
+        assert.equal("", servers.read_file(path))
+        servers.connect(fleet(), nil, { known_hosts = { path, first }, strict_host_key_checking = strict })
+        assert.truthy(servers.read_file(path):find "ssh%-ed25519")
+      end
+    end
+  end))
+
   it("is refused when a file cannot be read, naming it", body(function()
     local dir = fleet().dir .. "/folder"
     core.fs_mkdir_sync(dir, 448)
