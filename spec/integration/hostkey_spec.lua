@@ -416,7 +416,7 @@ describe("asking on a terminal", function()
       local bytes = task.await(out.read, out, 4096)
       if not bytes then break end
       text = text .. bytes
-      local _, stop = text:find("[%)5]%??:? $", from)
+      local _, stop = text:find("[%)5t]%??:? $", from)
       if stop and answers[1] then
         from = stop + 1
         task.sleep(0.05)
@@ -436,7 +436,7 @@ describe("asking on a terminal", function()
       end
       local ok, err = pcall(require "sshlua.task".current() and function(f) f() end or ssh.run, main)
       if not ok then print(err) end
-    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""), { answer })
+    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""), type(answer) == "table" and answer or { answer })
     return text, servers.read_file(path)
   end
 
@@ -470,6 +470,12 @@ describe("asking on a terminal", function()
 
   it("takes the fingerprint for an answer, too", body(function()
     assert.truthy(on_a_terminal(fingerprint(fleet():host().host_keys[1] .. ".pub")):find "connected fine")
+  end))
+
+  it("asks again after a word that is no answer, three times in all", body(function()
+    local text = on_a_terminal { "y", " YES " }
+    assert.truthy(text:find "type 'yes', 'no' or the fingerprint: .*connected fine", text)
+    assert.falsy(on_a_terminal { "a", "b", "c", "yes" }:find "connected fine")
   end))
 
   it("refuses by anything else", body(function()
