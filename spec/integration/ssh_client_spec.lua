@@ -158,6 +158,14 @@ print([bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (0, 1, 2)]
     assert.equal("", r.err)
   end))
 
+  it("does not go on without the forwardings that it shall not go on without", run.body(function()
+    local insist, forward = "ExitOnForwardFailure=yes", "LocalForward=127.0.0.1:1 h:2"
+    local r = ssh { "-o", insist, "-o", forward, "web1", "true" }
+    assert.equal(255, r.code)
+    assert.truthy(r.err:find("ExitOnForwardFailure: LocalForward", 1, true))
+    assert.equal(0, ssh({ "-o", insist, "-o", forward, "-o", "ClearAllForwardings=yes", "web1", "true" }).code)
+  end))
+
   it("takes closed standard streams for /dev/null", run.body(function()
     local r = ssh({ "web1", "cat; echo $? >&2" }, { shell = [["$0" "$@" <&-]] })
     assert.same({ "", "0\n", 0 }, { r.out, r.err, r.code })
