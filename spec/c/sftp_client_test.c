@@ -51,6 +51,22 @@ static void test_limits(void) {
   peer_status(&p, p.c.own.id, 8);
   CHECK(peer_flush(&p, 100) && p.ready == 1 && p.c.read_max == 32768);
   peer_stop(&p);
+  check_case("asked for before the version has come they are waited for, also by a server without them");
+  for (int offered = 0; offered <= 1; offered++) {
+    peer_start(&p);
+    sl_sftp_ask_limits(&p.c);
+    uint32_t id = p.c.own.id;
+    peer_version(&p, 3, offered ? "limits@openssh.com" : NULL);
+    CHECK(peer_flush(&p, 100) && p.ready == 0 && p.c.own.id == id);
+    peer_status(&p, id, 8);
+    CHECK(peer_flush(&p, 100) && p.ready == 1 && p.c.in_flight == 0);
+    peer_stop(&p);
+  }
+  peer_start(&p);
+  sl_sftp_ask_limits(&p.c);
+  peer_status(&p, p.c.own.id, 8);
+  CHECK(!peer_flush(&p, 100) && p.ready == 0);
+  peer_stop(&p);
 }
 
 static void test_pieces(void) {

@@ -38,7 +38,7 @@ static void limits_done(sl_sftp_request *r, const sl_sftp_reply *reply) {
   is_ready(c);
 }
 
-static void ask_limits(sl_sftp_client *c) {
+void sl_sftp_ask_limits(sl_sftp_client *c) {
   sl_err err = {0};
   c->own.done = limits_done;
   sl_sftp_writer w = sl_sftp_ask_extended(c, &c->own, SL_EXT_LIMITS, SL_WANT_EXTENDED);
@@ -67,8 +67,9 @@ static void on_version(sl_sftp_client *c, sl_reader r) {
     c->extensions |= sl_sftp_ext_of(name, data);
   }
   c->greeted = true;
+  if (c->own.id != 0) return; /* asked already: ready when they come */
   if (c->extensions & SL_EXT_LIMITS)
-    ask_limits(c);
+    sl_sftp_ask_limits(c);
   else
     is_ready(c);
 }
