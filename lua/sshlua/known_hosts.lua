@@ -19,17 +19,30 @@ local function default_files()
   return { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
 end
 
---- The files that count for a connection; a new key is written to the first. A lock file stands alone.
+local function named(opts) return opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files() end
+
+local function is_file(path) return path ~= "none" and path ~= "/dev/null" end -- as people switch it off
+
+--- The files that count for a connection. A lock file stands alone.
 ---@param opts table connect options
 ---@return string[]
 function M.files(opts)
   if opts.host_key_lock then return { home.expand(opts.host_key_lock) } end
-  local files = opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
   local out = {}
-  for _, path in ipairs(files) do
-    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = home.expand(path) end -- as people switch it off
+  for _, path in ipairs(named(opts)) do
+    if is_file(path) then out[#out + 1] = home.expand(path) end
   end
   return out
+end
+
+--- Where a new key is written: the first that was named. When that is /dev/null, the next one, perhaps the system's, is
+--- not meant.
+---@param opts table connect options
+---@return string|nil
+function M.own_file(opts)
+  local path = opts.host_key_lock or named(opts)[1]
+  if path and is_file(path) and not opts.known_hosts_read_only then return home.expand(path) end
+  return nil
 end
 
 local function hostkey_error(err, host)
@@ -139,7 +152,7 @@ end
 --- Writes a key down. Another process may hold the lock; ours must not block the loop for it. What cannot be written
 --- is said, and the connection goes on, as in ssh: the next one will ask again.
 function M.learn(target, path, name, port, blob)
-  if not path or target.opts.known_hosts_read_only then return end
+  if not path then return end
   local hashed = target.opts.hash_known_hosts or false
   local ok, err
   for try = 1, 100 do
