@@ -6,6 +6,7 @@ local errors = require("sshlua.errors")
 local fleet_args = require("sshlua.cli.fleet_args")
 local fleet_run = require("sshlua.cli.fleet_run")
 local hosts = require("sshlua.hosts")
+local print_to = require("sshlua.cli.fleet_print")
 local own = require("sshlua.cli.transfer_options").list
 
 local misuse = require("sshlua.cli.fleet_options").misuse
@@ -110,13 +111,16 @@ end
 
 local function hint_of(err) return errors.is(err) and rawget(err, "hint") or nil end
 
+local function say_hints(rs)
+  for hint, host in print_to.hints(rs) do io.stderr:write(host, ": hint: ", hint, "\n") end
+end
+
 local function complain(r)
   if r.failed and #r.failed > 0 then
     say_list(r, r.failed, "failed")
   else
     say(r, r:problem() or "failed")
   end
-  if hint_of(r.err) then say(r, "hint: " .. hint_of(r.err)) end
 end
 
 local function outcome(r) return r.stdout ~= "" and r:text() or r:status() end
@@ -130,6 +134,7 @@ local function print_plain(o, rs, stopped)
     end
     if not o.quiet and not o.fold then io.stdout:write(r.host, ": ", outcome(r), "\n") end
   end
+  say_hints(rs)
   if o.fold and not o.quiet then io.stdout:write(tostring(rs:group()), "\n") end
   if not o.quiet and #rs > 1 then
     io.stderr:write(tostring(rs), stopped and ("; stopped: %s"):format(stopped) or "", "\n")
