@@ -200,6 +200,13 @@ describe("sshlua run", function()
       { { "run", "-w", "web1", "--batch", "x", "y" }, "%-%-batch" }, { { "run", "-w", "web1", "-p", "99999", "x" }, "%-p: a port" },
       { { "run", "-w", "web1", "--exit", "most", "x" }, "main, all, any, largest expected" },
       { { "run", "-w", "web1", "-b", "--json", "x" }, "one of them" }, { { "run", "-A", "-w", "web1", "x" }, "not part of this version" },
+      { { "run", "-w", "web1", "--paralel", "2", "x" }, "did you mean '%-%-parallel'" },
+      { { "run", "-w", "web1", "--timeout", "0", "x" }, "more than 0 seconds" },
+      { { "run", "-w", "web1", "--unknown", "again", "x" }, "go with %-%-resume" },
+      { { "run", "-w", "web1", "-F", "/nonexistent", "x" }, "%-F: cannot open /nonexistent" },
+      { { "run", "-w", "web[1-2]", "-o", "Nothing=x", "x" }, "^sshlua: %-o: nothing: unknown keyword\n$" },
+      { { "run", "-w", "web1", "-o", "ConnectTimeout=x", "x" }, "%-o: ConnectTimeout: not a time" },
+      { { "put", "-w", "web1", "/etc/hosts", "~/x" }, "~ is not expanded" },
       { { "run", "-w", "web1", "-x", "web1", "x" }, "no host is left" }, { { "ping", "-w", "web1", "x" }, "takes no command" },
     } do
       local r = call(case[1])

@@ -103,8 +103,9 @@ static void keep_freed_memory(void) {
 #endif
 }
 
-/* Shells give a process 1024 descriptors and allow it far more: too few for some hundred hosts at once, or for a tree to
-   sixty. Programs that we start inherit what we take; so not millions, through which some of them loop. */
+/* Shells give a process 1024 descriptors and allow it far more: too few for some hundred hosts at
+   once, or for a tree to sixty. Programs that we start inherit what we take; so not millions,
+   through which some of them loop. */
 static void take_descriptors(void) {
   const rlim_t enough = 65536;
   struct rlimit limit;
@@ -113,7 +114,7 @@ static void take_descriptors(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* A file that may not grow is an error of a write, told in words; the signal would end us without one. */
+/* A file that may not grow is an error of a write, told in words; the signal would end us. */
 static void ignore_file_limit(void) {
   signal(SIGXFSZ, SIG_IGN);
 }

@@ -204,9 +204,9 @@ static int l_environ(lua_State *L) {
 }
 
 static const luaL_Reg signal_functions[] = {
-    {"signal", l_signal},     {"kill", l_kill},   {"getpid", l_getpid}, {"user", l_user},
-    {"hostname", l_hostname}, {"environ", l_environ}, {"umask", l_umask},
-    {"max_files", l_max_files}, {NULL, NULL}};
+    {"signal", l_signal}, {"kill", l_kill},           {"getpid", l_getpid},
+    {"user", l_user},     {"hostname", l_hostname},   {"environ", l_environ},
+    {"umask", l_umask},   {"max_files", l_max_files}, {NULL, NULL}};
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 static const luaL_Reg catcher_meta[] = {{"__gc", l_catcher_gc}, {NULL, NULL}};
 
