@@ -201,17 +201,34 @@ static size_t take_head(sl_sftp_client *c, const unsigned char *p, size_t len, s
   return n;
 }
 
-static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
-  size_t n = least(c->data_len - c->data_got, len);
-  sl_sftp_request *r = c->slot_in->request;
-  if (r) memcpy(r->data + c->data_got, p, n);
+static void got_data(sl_sftp_client *c, size_t n) {
   c->data_got += (uint32_t)n;
-  if (c->data_got < c->data_len) return n;
+  if (c->data_got < c->data_len) return;
   sl_sftp_slot *s = c->slot_in;
   sl_sftp_reply reply = {.type = SL_FXP_DATA, .len = c->data_len};
   next_packet(c);
   deliver(c, s, &reply);
+}
+
+static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
+  size_t n = least(c->data_len - c->data_got, len);
+  sl_sftp_request *r = c->slot_in->request;
+  if (r) memcpy(r->data + c->data_got, p, n);
+  got_data(c, n);
   return n;
+}
+
+/* What lies behind the bytes may be written over: the rest of the request's room, which the rest of
+   the payload fills, or nobody reads. */
+unsigned char *sl_sftp_room(sl_sftp_client *c, size_t len, size_t space) {
+  sl_sftp_request *r = c->in_data && !c->err.kind ? c->slot_in->request : NULL;
+  if (!r || len > c->data_len - c->data_got || space > r->room - c->data_got) return NULL;
+  return r->data + c->data_got;
+}
+
+void sl_sftp_filled(sl_sftp_client *c, size_t len) {
+  c->moved += len;
+  got_data(c, len);
 }
 
 /* The rest of a packet of which HEAD bytes are in c->head. Without a copy if all of it is here. */
