@@ -19,9 +19,12 @@ local function default_files()
   return { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
 end
 
-local function named(opts) return opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files() end
+local function named_files(opts)
+  return opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
+end
 
-local function is_file(path) return path ~= "none" and path ~= "/dev/null" end -- as people switch it off
+--- As people switch it off.
+local function is_none(path) return path == "none" or path == "/dev/null" end
 
 --- The files that count for a connection. A lock file stands alone.
 ---@param opts table connect options
@@ -29,20 +32,20 @@ local function is_file(path) return path ~= "none" and path ~= "/dev/null" end -
 function M.files(opts)
   if opts.host_key_lock then return { home.expand(opts.host_key_lock) } end
   local out = {}
-  for _, path in ipairs(named(opts)) do
-    if is_file(path) then out[#out + 1] = home.expand(path) end
+  for _, path in ipairs(named_files(opts)) do
+    if not is_none(path) then out[#out + 1] = home.expand(path) end
   end
   return out
 end
 
---- Where a new key is written: the first that was named. When that is /dev/null, the next one, perhaps the system's, is
---- not meant.
+--- Where a new key is written: to the first file that was named. When that is none, to no other: the next one may be
+--- the system's.
 ---@param opts table connect options
 ---@return string|nil
-function M.own_file(opts)
-  local path = opts.host_key_lock or named(opts)[1]
-  if path and is_file(path) and not opts.known_hosts_read_only then return home.expand(path) end
-  return nil
+function M.file_for_new(opts)
+  local first = named_files(opts)[1]
+  if opts.host_key_lock or opts.known_hosts_read_only or not first or is_none(first) then return nil end
+  return home.expand(first)
 end
 
 local function hostkey_error(err, host)
@@ -149,9 +152,12 @@ function M.shown_name(name, port)
   return port == 22 and name or ("[%s]:%d"):format(name, port)
 end
 
+local told = {} -- paths that cannot be written: told once
+
 --- Writes a key down. Another process may hold the lock; ours must not block the loop for it. What cannot be written
 --- is said, and the connection goes on, as in ssh: the next one will ask again.
-function M.learn(target, path, name, port, blob)
+function M.learn(target, name, port, blob)
+  local path = M.file_for_new(target.opts)
   if not path then return end
   local hashed = target.opts.hash_known_hosts or false
   local ok, err
@@ -169,6 +175,11 @@ function M.learn(target, path, name, port, blob)
   if ok then return end
   if err.kind == "hostkey" then hostkey_error(err, target.name) end
   log.emit(1, target.name, "known_hosts.not_written", { reason = err.message })
+  if not told[path] then
+    told[path] = true
+    io.stderr:write(("sshlua: %s: its key is not remembered: %s\n"):format(core.clean(target.name),
+      core.clean(err.message)))
+  end
 end
 
 return M

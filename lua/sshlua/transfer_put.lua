@@ -65,7 +65,7 @@ local function explain(err, temp, to)
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
   if err.name == "SSH_FX_NO_SUCH_FILE" then
-    err.hint = "its directory may be missing: option 'parents' makes it"
+    err.hint = "its directory may be missing: the option parents (--parents) makes it"
   end
   return err
 end

@@ -297,6 +297,14 @@ describe("accept-new", function()
     assert.truthy(said)
   end))
 
+  it("writes to the first file or to none, never to the one behind it", body(function()
+    local path = known ""
+    for _, first in ipairs { "/dev/null", "none" } do
+      servers.connect(fleet(), nil, { known_hosts = { first, path }, strict_host_key_checking = "no" }):close()
+      assert.equal("", servers.read_file(path))
+    end
+  end))
+
   it("under a hundred connections at once loses no line and doubles none", body(function()
     local many = servers.fleet { hosts = 10 }
     local path = known ""

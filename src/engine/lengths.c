@@ -16,15 +16,20 @@ static bool is_whole(const LIBSSH2_SESSION *s, uint32_t length, uint32_t block) 
   return (length + (clear ? 0 : 4)) % block == 0;
 }
 
+/* It asserts nothing, and waits for all of a packet at once. */
+static bool is_authentic(const LIBSSH2_CRYPT_METHOD *cipher) {
+  return cipher->flags & (LIBSSH2_CRYPT_FLAG_REQUIRES_FULL_PACKET | LIBSSH2_CRYPT_FLAG_PKTLEN_AAD);
+}
+
 size_t sl_length_limit(const sl_engine *e, size_t len) {
   const LIBSSH2_SESSION *s = e->raw;
   const struct transportpacket *p = &s->packet;
-  const LIBSSH2_CRYPT_METHOD *cipher = s->state & LIBSSH2_STATE_NEWKEYS ? s->remote.crypt : NULL;
-  const int authentic = LIBSSH2_CRYPT_FLAG_REQUIRES_FULL_PACKET | LIBSSH2_CRYPT_FLAG_PKTLEN_AAD;
-  if (cipher && cipher->flags & authentic) return len; /* asserts nothing, and waits for all of it at once */
-  size_t block = cipher ? (size_t)cipher->blocksize : PLAIN_HEAD, had = p->writeidx - p->readidx, end = block;
+  const LIBSSH2_CRYPT_METHOD *cipher = s->remote.crypt;
+  if (!cipher || is_authentic(cipher)) return len; /* what is encrypted comes after it was agreed on */
+  bool encrypted = s->state & LIBSSH2_STATE_NEWKEYS;
+  size_t block = encrypted ? (size_t)cipher->blocksize : PLAIN_HEAD, had = p->writeidx - p->readidx, end = block;
   if (p->total_num) {
-    if (cipher && !is_whole(s, p->packet_length, (uint32_t)block)) return 0;
+    if (encrypted && !is_whole(s, p->packet_length, (uint32_t)block)) return 0;
     end = p->total_num - p->data_num;
   }
   return had < end && end - had < len ? end - had : len;
