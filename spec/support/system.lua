@@ -35,6 +35,7 @@ local SYSTEMCTL = [[
 dir=DIR
 echo "$*" >>"$dir/calls"
 for unit; do :; done
+[ "$1" != --no-ask-password ] || shift
 case $1 in
 show)
   [ -e "$dir/active" ] || { printf 'LoadState=not-found\nActiveState=inactive\nUnitFileState=\n'; exit 0; }
@@ -45,6 +46,7 @@ reload) ;;
 stop) echo inactive >"$dir/active" ;;
 enable) echo enabled >"$dir/enabled" ;;
 disable) echo disabled >"$dir/enabled" ;;
+is-enabled) cat "$dir/enabled" ;;
 *) exit 2 ;;
 esac
 ]]

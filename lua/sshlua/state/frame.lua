@@ -162,6 +162,8 @@ end
 local hints = {
   { "[Rr]ead%-only file system", "the file system is mounted read-only there" },
   { "[Pp]ermission denied", "option sudo = true does it as root" },
+  { "[Aa]ccess denied", "option sudo = true does it as root" },
+  { "authentication required", "option sudo = true does it as root" },
   { "not permitted", "option sudo = true does it as root" },
   { "must be root", "option sudo = true does it as root" },
   { "are you root", "option sudo = true does it as root" },
