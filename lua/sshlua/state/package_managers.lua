@@ -175,28 +175,44 @@ manager=apk
 locked() { case $2 in *[Uu]"nable to lock"*) return 0 ;; esac; return 1; }
 version() {
   v=
-  apk info -e "$1" >/dev/null 2>&1 || return 0
-  v=$(apk list -I "$1" 2>/dev/null | sed -n "1s/^$1-\([^ ]*\) .*/\1/p")
+  real=$(apk info -e "$1" 2>/dev/null) || return 0
+  # what provides it counts, but is removed by its own name only
+  real=${real##*"$nl"}
+  [ "$want" != absent ] || [ "$real" = "$1" ] || return 0
+  v=$(apk list -I "$real" 2>/dev/null | sed -n "1s/^$real-\([^ ]*\) .*/\1/p")
 }
+reason() { printf '%s\n' "$1" | sed -e '/^ *required by: world\[/d' -e '/^OK: /d' >&2; }
 planned() {
-  patiently apk add --simulate -u "$@" || { printf '%s\n' "$words" >&2; return 1; }
-  printf '%s\n' "$words" | sed -n -e 's/^.*) Installing \([^ ]*\) (\([^ ]*\))$/\1 \2/p' \
-    -e 's/^.*) Upgrading \([^ ]*\) (.* -> \([^ ]*\))$/\1 \2/p'
+  patiently apk add --simulate -u "$@" || { reason "$words"; return 1; }
+  plan=$(printf '%s\n' "$words" | sed -n -e 's/^.*) Installing \([^ ]*\) (\([^ ]*\))$/\1 \2/p' \
+    -e 's/^.*) Upgrading \([^ ]*\) (.* -> \([^ ]*\))$/\1 \2/p')
+  printf '%s\n' "$plan"
+  for name in "$@"; do
+    case $nl$plan in *"$nl$name "*) continue ;; esac
+    # something else provides it
+    for real in $(apk list -P "$name" 2>/dev/null | sed -n 's/^<[^>]*> *\([^ ]*\) .*/\1/p'); do
+      v=${real#"${real%-*-r*}-"}
+      case $nl$plan$nl in *"$nl${real%-*-r*} $v$nl"*) printf '%s %s\n' "$name" "$v" ;; esac
+    done
+  done
 }
 removal() {
-  patiently apk del --simulate "$@" || { printf '%s\n' "$words" >&2; return 1; }
+  patiently apk del --simulate "$@" || { reason "$words"; return 1; }
   gone=$(printf '%s\n' "$words" | sed -n 's/^.*) Purging \([^ ]*\) (.*$/\1/p')
   for name in "$@"; do
-    case "$nl$gone$nl" in *"$nl$name$nl"*) ;; *) printf '%s\n' "$words" >&2; return 1 ;; esac
+    case "$nl$gone$nl" in *"$nl$name$nl"*) continue ;; esac
+    printf '%s\n' "$words" | sed -n 's/^  \([^ :]*\): \(.*\)/\1 is needed by \2/p' >&2
+    return 1
   done
   for name in $gone; do
     case " $* " in *" $name "*) ;; *) also="$also $name" ;; esac
   done
 }
-refresh() { do_it apk update -q; }
-install() { do_it apk add -q "$@"; }
-upgrade() { do_it apk add -q -u "$@"; }
-remove() { do_it apk del -q "$@"; }
+change() { patiently apk -q "$@" && return; reason "$words"; return 1; }
+refresh() { change update; }
+install() { change add "$@"; }
+upgrade() { change add -u "$@"; }
+remove() { change del "$@"; }
 ]]
 
 M.pacman = [[
