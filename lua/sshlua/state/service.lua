@@ -23,6 +23,12 @@ elif command -v rc-service >/dev/null 2>&1; then
 else
 ]] .. systems.sysv .. [[
 fi
+reached() {
+  case $want,$active in
+  ,* | started,active | restarted,active | reloaded,active | stopped,inactive | stopped,failed) ;;
+  *) return 1 ;;
+  esac
+}
 tell() { say "$1.active" "$active"; say "$1.enabled" "$enabled"; }
 say system "$system"
 look
@@ -53,13 +59,17 @@ elif [ -n "$todo$switch" ]; then
   acted=$enabled
   [ "$switch" != disable ] || acted=disabled
   look
-  case $want,$active in
-  started,active | restarted,active | reloaded,active) ;;
-  stopped,inactive | stopped,failed | ,*) ;;
-  stopped,*) fail "it runs still" ;;
-  restarted,inactive) [ -n "$once" ] || { why "$todo"; fail "it does not run: it is $active$detail"; } ;;
-  *) why "$todo"; fail "it does not run: it is $active$detail" ;;
-  esac
+  tries=0
+  while [ $tries -lt $grace ] && ! reached; do
+    sleep 1
+    tries=$((tries + 1))
+    look
+  done
+  if ! reached && [ "$want,$once,$active" != restarted,1,inactive ]; then
+    [ "$want" != stopped ] || fail "it runs still"
+    why "$todo"
+    fail "it does not run: it is $active$detail"
+  fi
 fi
 tell after
 finish

@@ -1,14 +1,15 @@
---- The sh by which service asks and tells the systems that run services. Each sets system and defines: look, which sets
---- active (active, inactive, failed, ...), enabled (enabled, disabled, static, ...) and detail, words about a failure;
---- able VERB, which fails when it is known to be refused; permitted VERB, which fails when this user may not; act VERB,
---- which does it; why VERB, which prints what else is known of a failure. Must not know what was asked for.
+--- The sh by which service asks and tells the systems that run services. Each sets system, and grace: seconds that a
+--- script may be ahead of its daemon; and defines: look, which sets active (active, inactive, failed, ...), enabled
+--- (enabled, disabled, static, ...) and detail, words about a failure; able VERB, which fails when it is known to be
+--- refused; permitted VERB, which fails when this user may not; act VERB, which does it; why VERB, which prints what
+--- else is known of a failure. Must not know what was asked for.
 
 local M = {}
 
 --- The unit is asked about by its own name, as NAME may be an alias, which goes when the unit is disabled. once: it
 --- runs to its end and is over.
 M.systemd = [[
-system=systemd id=$n since=
+system=systemd id=$n since= grace=0
 case $n in *@ | *@.*) fail "it is a template: name an instance of it" ;; esac
 control() { systemctl --no-ask-password "$@" </dev/null; }
 look() {
@@ -94,7 +95,7 @@ why() {
 ]]
 
 M.openrc = [[
-system=openrc detail=
+system=openrc detail= grace=5
 # Scripts that are not OpenRC's own answer themselves, so words are of no use: 0 started, 3 stopped, 32 crashed,
 # 8 starting, 4 stopping, 16 it waits.
 look() {
@@ -121,7 +122,7 @@ why() { :; }
 ]]
 
 M.sysv = [[
-system=sysv detail=
+system=sysv detail= grace=5
 init=/etc/init.d
 [ -d "$init" ] || init=/etc/rc.d/init.d
 look() {
