@@ -27,20 +27,15 @@ function M.start(name)
     core.fs_rmtree_sync(state)
   end
   local up = run.eventually(function() return core.fs_stat_sync(state .. "/pid") end)
-  local pid = up and files.read(state .. "/pid"):match "%d+"
-  if not pid then
+  if not up then
     local said = files.read(state .. "/said")
     stop()
     error("tools/systems boot: " .. said)
   end
-  local enter = ("nsenter -t %s -m -p -u -i -C -r -w "):format(pid)
-  os.execute(("ssh-keygen -q -t ed25519 -N '' -f '%s/key'"):format(state))
-  os.execute(("%s sh -c 'mkdir -p -m 700 /root/.ssh /run/sshd && cat >/root/.ssh/authorized_keys' <'%s/key.pub'"):format(enter,
-    state))
   return {
     stop = stop,
     host = function()
-      local host = ssh.host(name, { user = "root", proxy_command = enter .. "/usr/sbin/sshd -i",
+      local host = ssh.host(name, { user = "root", proxy_command = ("tools/systems sshd '%s'"):format(state),
         identity = state .. "/key", agent = false, known_hosts = "none", insecure_accept_any_host_key = true, batch = true })
       run.defer(host.close, host)
       return host
