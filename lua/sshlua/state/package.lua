@@ -139,6 +139,9 @@ M["package"] = function(name, want, opts, level)
   for _, one in ipairs(names) do args[#args + 1] = one end
   return {
     op = "package", label = label, subject = "packages", script = SCRIPT, args = args,
+    hint = function(records)
+      return not records.manager and "h:run runs the installer that this host has" or nil
+    end,
     makes = want ~= "absent" and { packages = true } or nil, lists = { before = true, after = true },
     read = function(records)
       local before, after = versions(records, "before", names), versions(records, "after", names)

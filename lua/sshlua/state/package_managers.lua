@@ -247,10 +247,15 @@ planned() {
 removal() {
   plan=$(pacman -R -p --print-format %n -- "$@" </dev/null) || { printf '%s\n' "$plan" >&2; return 1; }
 }
-refresh() { do_it pacman -S -y --noconfirm; }
-install() { do_it pacman -S --noconfirm --needed -- "$@"; }
+change() {
+  patiently pacman --noconfirm "$@" && return
+  printf '%s\n' "$words" | sed '/^Errors occurred/d' >&2
+  return 1
+}
+refresh() { change -S -y; }
+install() { change -S --needed -- "$@"; }
 upgrade() { install "$@"; }
-remove() { do_it pacman -R --noconfirm -- "$@"; }
+remove() { change -R -- "$@"; }
 ]]
 
 return M
