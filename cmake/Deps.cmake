@@ -4,7 +4,7 @@
 #   lua_program                   liblua for the program, with the Lua C API (and nothing else) exported
 #   SSHLUA_CORE_LIBS, SSHLUA_FEATURES, SSHLUA_HOST_LIBS, SSHLUA_HOST_FEATURES
 find_package(PkgConfig REQUIRED)
-find_package(OpenSSL 1.1.1 REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)
 find_package(Threads REQUIRED)
 pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.40)
 option(SSHLUA_JSON "ssh.json (needs jansson)" ON)

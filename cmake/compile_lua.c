@@ -1,40 +1,68 @@
 /* Build-time tool: writes the embedded Lua files as compiled chunks, table sl_compiled_lua[] of
    base/embedded.h. Loading a chunk takes a seventh of compiling its text, and start-up is mostly
-   that. Line numbers and names stay in. usage: compile_lua OUTPUT.c */
+   that. Line numbers stay in, names of variables do not. usage: compile_lua OUTPUT.c */
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/embedded.h"
+#include "forget_names.h"
 
-typedef struct output {
-  FILE *file;
-  size_t len;
-} output;
-
-static int write_bytes(lua_State *L, const void *bytes, size_t len, void *arg) {
+static int add_bytes(lua_State *L, const void *bytes, size_t len, void *arg) {
+  chunk *c = arg;
+  unsigned char *more = realloc(c->bytes, c->len + len);
   (void)L;
-  output *out = arg;
-  for (size_t i = 0; i < len; i++, out->len++)
-    fprintf(out->file, "0x%02x,%s", ((const unsigned char *)bytes)[i],
-            out->len % 24 == 23 ? "\n" : "");
-  return ferror(out->file);
+  if (!more) return 1;
+  memcpy(more + c->len, bytes, len);
+  c->bytes = more;
+  c->len += len;
+  return 0;
+}
+
+/* The function on the stack; .len is 0 when there is no memory. */
+static chunk dump(lua_State *L, bool strip) {
+  chunk c = {NULL, 0};
+  if (lua_dump(L, add_bytes, &c, strip) != 0) c.len = 0;
+  return c;
+}
+
+/* But for names it is the same program, says Lua. */
+static bool is_same(lua_State *L, const chunk *c, const char *name) {
+  chunk before = dump(L, true), after = {NULL, 0};
+  if (luaL_loadbufferx(L, (const char *)c->bytes, c->len, name, "b") == LUA_OK) after = dump(L, true);
+  lua_pop(L, 1);
+  bool same = before.len > 0 && before.len == after.len &&
+              memcmp(before.bytes, after.bytes, before.len) == 0;
+  free(before.bytes);
+  free(after.bytes);
+  return same;
+}
+
+static void write_bytes(FILE *file, const chunk *c, int number) {
+  fprintf(file, "static const unsigned char c%d[] = {\n", number);
+  for (size_t i = 0; i < c->len; i++)
+    fprintf(file, "0x%02x,%s", c->bytes[i], i % 24 == 23 ? "\n" : "");
+  fprintf(file, "0};\n");
 }
 
 /* The length of the compiled chunk, or 0 after a message. */
 static size_t compile(lua_State *L, FILE *file, const sl_embedded *e, int number) {
-  output out = {file, 0};
   const char *name = lua_pushfstring(L, "@%s", e->path);
   if (luaL_loadbufferx(L, e->source, e->len, name, "t") != LUA_OK) {
     fprintf(stderr, "%s\n", lua_tostring(L, -1));
     return 0;
   }
-  fprintf(file, "static const unsigned char c%d[] = {\n", number);
-  int rc = lua_dump(L, write_bytes, &out, 0);
-  fprintf(file, "0};\n");
+  chunk c = dump(L, false);
+  if (!forget_names(&c) || !is_same(L, &c, name)) { /* an unknown Lua: then with names */
+    free(c.bytes);
+    c = dump(L, false);
+  }
+  write_bytes(file, &c, number);
+  free(c.bytes);
   lua_settop(L, 0);
-  return rc == 0 ? out.len : 0;
+  return c.len;
 }
 
 static int write_all(lua_State *L, FILE *file) {

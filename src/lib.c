@@ -107,6 +107,8 @@ int luaopen_sshlua_core(lua_State *L) {
   sl_yaml_open(L);
   sl_secret_open(L);
   luaL_setfuncs(L, lib_functions, 0);
+  lua_pushliteral(L, SL_VERSION);
+  lua_setfield(L, -2, "VERSION");
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, CORE_KEY);
   return 1;

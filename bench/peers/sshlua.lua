@@ -2,8 +2,6 @@
 -- its public API: a task for each host or channel.
 local ssh = require "sshlua"
 
-local BLOCK = ("\0"):rep(256 * 1024)
-
 local verb, opt = arg[1], {}
 for i = 2, #arg, 2 do
   opt[arg[i]:gsub("^%-%-", "")] = arg[i + 1]
@@ -93,10 +91,11 @@ end
 function verbs.up()
   local session = connect(hosts[1])
   local process, left = session:spawn(opt.command), bytes
+  local block = ("\0"):rep(256 * 1024)
   while left > 0 do
-    local block = left < #BLOCK and BLOCK:sub(1, left) or BLOCK
-    process.stdin:write(block)
-    left = left - #block
+    local piece = left < #block and block:sub(1, left) or block
+    process.stdin:write(piece)
+    left = left - #piece
   end
   process.stdin:close_write()
   local arrived = process.stdout:read(64)

@@ -5,30 +5,30 @@ local Result = require("sshlua.result").Result
 local command = require("sshlua.command")
 local connect = require("sshlua.connect")
 local core = require("sshlua.core")
-local dialogue = require("sshlua.cassette_dialogue")
+local channels = require("sshlua.cassette_channel")
 local entry = require("sshlua.journal_entry")
 local errors = require("sshlua.errors")
 local files = require("sshlua.cassette_files")
+local fresh = require("sshlua.fresh")
 local here = require("sshlua.transfer_local")
 local journal_file = require("sshlua.journal_file")
 local lazy = require("sshlua.lazy")
+local mode_of = require("sshlua.cassette_mode")
 local names = require("sshlua.transfer_names")
-local options = require("sshlua.options")
+local play = require("sshlua.cassette_play")
+local recording = require("sshlua.cassette_record")
 local scope = require("sshlua.task.scope")
 local settings = require("sshlua.settings")
+local secret = require("sshlua.secret")
 local steps = require("sshlua.steps")
+local talk = require("sshlua.cassette_talk")
 local tape_of = require("sshlua.cassette_tape")
 local task = require("sshlua.task")
+local words_of = require("sshlua.cassette_words")
 
-local M = {}
+local M = { mode = mode_of.of }
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
-
----@class sshlua.CassetteOptions
----@field mode? "record"|"replay"|"auto" auto (default): record when the file is missing; SSHLUA_CASSETTE says otherwise
----@field unplayed? boolean true: steps that were recorded need not all be played
----@field replace? table<string, string> text that differs in each run (a temporary directory) -> what stands for it
-local cassette_options = { mode = "string", unplayed = "boolean", replace = "table" }
 
 local HINT = "if the change is meant, SSHLUA_CASSETTE=record records it anew"
 
@@ -47,28 +47,6 @@ local function fail(self, fields)
   error(err, 0)
 end
 
---- What differs in each run -------------------------------------------------------------------------------------------
-
-local function replacer(map, back)
-  local pairs_of = {}
-  for text, name in pairs(map or {}) do pairs_of[#pairs_of + 1] = back and { name, text } or { text, name } end
-  table.sort(pairs_of, function(a, b) return #a[1] > #b[1] or #a[1] == #b[1] and a[1] < b[1] end)
-  return function(s)
-    for _, pair in ipairs(pairs_of) do
-      s = s:gsub(pair[1]:gsub("%W", "%%%0"), (pair[2]:gsub("%%", "%%%%")))
-    end
-    return s
-  end
-end
-
-local function check_replace(map, level)
-  for text, name in pairs(map or {}) do
-    if type(text) ~= "string" or type(name) ~= "string" or text == "" or name == "" then
-      errors.usage(level + 1, "option 'replace': a table of texts expected, { [directory] = \"<dir>\" }")
-    end
-  end
-end
-
 --- Steps --------------------------------------------------------------------------------------------------------------
 
 local function start_line(self, h, number, verb, args)
@@ -81,16 +59,19 @@ local function start_line(self, h, number, verb, args)
   return entry.map(line, self.alike)
 end
 
-local function refuse(self, name, verb)
+function Cassette:refuse(name, verb)
   fail(self, { host = name, reason = "unrecordable",
     message = ("%s cannot be recorded on a cassette"):format(verb),
-    hint = "commands, transfers, state verbs, and cmd of shells and devices can; the rest needs hosts" })
+    hint = "what can is in docs/testing.md; the rest needs hosts" })
+end
+
+local function next_number(self, name)
+  self.counts[name] = (self.counts[name] or 0) + 1
+  return self.counts[name]
 end
 
 local function record(self, h, verb, args, go)
-  local name = entry.name_of(h)
-  self.counts[name] = (self.counts[name] or 0) + 1
-  local line = start_line(self, h, self.counts[name], verb, args)
+  local line = start_line(self, h, next_number(self, entry.name_of(h)), verb, args)
   self.file:commit(line)
   local before = core.now()
   local r = task.pack(pcall(go))
@@ -110,18 +91,27 @@ local function record(self, h, verb, args, go)
   return unpack(r, 2, r.n)
 end
 
-local function unrecorded(self, h, line)
-  fail(self, { host = h.name, reason = "unrecorded", message = self.tape:problem(line), hint = HINT })
+--- Nothing else of that host is played after its first failure.
+local function stop(self, h, fields)
+  fields.host, fields.hint = h.name, HINT
+  local _, err = pcall(fail, self, fields)
+  local name = entry.name_of(h)
+  self.stopped[name] = self.stopped[name] or err
+  error(err, 0)
+end
+
+function Cassette:unrecorded(h, line)
+  stop(self, h, { reason = "unrecorded", message = self.tape:problem(line) })
 end
 
 --- Other tasks may have to play theirs first, as when it was recorded. Who gives up meanwhile hears what was missing.
 local function wait_for_turn(self, h, line)
-  local pause, till = 0.002, core.now() + self.tape.seconds + 2
+  local pause, till = 0.002, core.now() + self:patience()
   local step, later = self.tape:take(line)
   while not step and later and core.now() < till do
     local ok, err = pcall(scope.sleep, pause)
     if not ok then
-      pcall(unrecorded, self, h, line)
+      pcall(self.unrecorded, self, h, line)
       error(err, 0)
     end
     pause = math.min(pause * 2, 0.05)
@@ -147,19 +137,11 @@ local function feed_sink(h, verb, args, value)
   if type(r.stderr) == "string" and r.stderr ~= "" then sink(r.stderr, "stderr") end
 end
 
-local function replay(self, h, verb, args)
-  local name = entry.name_of(h)
-  if self.stopped[name] then error(self.stopped[name], 0) end
-  local line = start_line(self, h, 0, verb, args)
-  local step = wait_for_turn(self, h, line)
-  if not step then
-    local _, err = pcall(unrecorded, self, h, line)
-    self.stopped[name] = err
-    error(err, 0)
-  end
+--- What a step gave, given again.
+local function give(self, h, verb, args, step)
   scope.sleep(0) -- as a verb does: others get their turn
   local finish = entry.map(step.finish, self.unlike)
-  if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, line) end
+  if finish.error and finish.error.kind == "cancelled" then wait_for_cancellation(self, h, finish, step.start) end
   local r = task.pack(pcall(entry.replay, finish, h, args))
   local result = r[1] and r[2] or errors.is(r[2]) and r[2].result or nil
   if Result.is(result) then result.timing = finish.timing end
@@ -171,61 +153,132 @@ local function replay(self, h, verb, args)
   return unpack(r, 2, r.n)
 end
 
---- Opening is a step, and so is each verb of the dialogue.
-local function hold_dialogue(self, h, verb, args, go)
-  local name = entry.name_of(h)
-  self.dialogues[name] = (self.dialogues[name] or 0) + 1
-  local number, real = self.dialogues[name], nil
-  self:step(h, verb, args, function()
-    real = go()
-    return true
-  end)
-  return dialogue.of(verb, number, real, function(what, list, fn) return self:step(h, what, list, fn) end,
-    function(what) refuse(self, h.name, what) end)
+local function replay(self, h, verb, args)
+  local stopped = self:stopped_of(h)
+  if stopped then error(stopped, 0) end
+  local line = start_line(self, h, 0, verb, args)
+  local step = wait_for_turn(self, h, line)
+  if not step then self:unrecorded(h, line) end
+  return give(self, h, verb, args, step)
 end
 
+--- Channels -----------------------------------------------------------------------------------------------------------
+
+--- Verbs that hand out something which goes on: what passes their channels is on the cassette.
+local living = { spawn = true, shell = true, device = true, tail = true, session = true, dial = true }
+
+local NOTHING = { n = 0 }
+
+--- A host that could not be reached is a step as well.
+local function record_open(self, use, target, open)
+  local before = core.now()
+  local ok, real = pcall(open, target)
+  if not ok then
+    if not errors.is(real, "usage") then
+      local line = start_line(self, use.host, next_number(self, entry.name_of(use.host)), "connect", NOTHING)
+      self.file:append(line)
+      self:ended(line, {}, real, core.now() - before)
+    end
+    error(real, 0)
+  end
+  if use.verb ~= "session" then return recording.session(self, use, real) end
+  self.sessions[real] = self.sessions[real] or recording.session(self, use, real) -- the same one, whoever asks
+  return self.sessions[real]
+end
+
+local function play_open(self, use, target, open)
+  local h, name = use.host, entry.name_of(use.host)
+  local stopped, known = self:stopped_of(h), self.shared[name]
+  if stopped then error(stopped, 0) end
+  local is_shared = use.verb == "session" and open == connect.shared
+  if is_shared and known and known:is_alive() then return known end
+  local step = self.tape:take(start_line(self, h, 0, "connect", NOTHING))
+  if step then give(self, h, "connect", NOTHING, step) end
+  local s = play.session(self, use, target)
+  if is_shared then self.shared[name] = s end
+  self.sessions[name] = self.sessions[name] or setmetatable({}, { __mode = "k" })
+  self.sessions[name][s] = true
+  return s
+end
+
+local function session_of(self, use, target, open)
+  return (self.mode == "record" and record_open or play_open)(self, use, target, open)
+end
+
+function Cassette:words() return words_of.of_channel(self.alike, self.unlike) end
+
+--- For recording.
+function Cassette:began(use, request, words)
+  local line = channels.line(use, next_number(self, entry.name_of(use.host)), request, words)
+  self.file:append(line)
+  line.began = core.now()
+  return line
+end
+
+function Cassette:open(channel) self.channels[#self.channels + 1] = channel end
+
+function Cassette:ended(line, more, failure, seconds)
+  if self.closing then return end
+  local err = failure and errors.from(failure)
+  local finish = entry.map(entry.finish(line, not err, err, seconds or core.now() - line.began), self.alike)
+  for name, value in pairs(more) do finish[name] = value end
+  self.steps = self.steps + 1
+  self.file:append(finish)
+end
+
+function Cassette:too_much(h, size)
+  if self.failure then return end
+  pcall(fail, self, { kind = "limit", host = h.name,
+    message = ("%d bytes have passed a channel: a cassette takes %d"):format(size, talk.MAX),
+    hint = "send and read less in a run that is recorded, or test it on a throwaway fleet" })
+end
+
+--- For playing.
+function Cassette:request(use, request, words) -- luacheck: ignore 212
+  return channels.line(use, 0, request, words)
+end
+
+function Cassette:take(h, line)
+  local stopped = self:stopped_of(h)
+  if stopped then error(stopped, 0) end
+  return self.tape:take(line)
+end
+
+function Cassette:patience() return self.tape.seconds + 2 end
+
+function Cassette:stopped_of(h) return self.stopped[entry.name_of(h)] end
+
+function Cassette:unsaid(h, what)
+  stop(self, h, { reason = "unrecorded", message = ("not on the cassette %s: %s"):format(self.path, what) })
+end
+
+function Cassette:unreadable(h, what)
+  local _, err = pcall(stop, self, h, { message = ("%s: %s"):format(self.path, what) })
+  return err
+end
+
+function Cassette:error_of(step, h)
+  local _, err = pcall(entry.replay, entry.map(step.finish, self.unlike), h, NOTHING)
+  return err
+end
+
+--- Did that host's server not take the variable?
+function Cassette:refuses(h, name) return self.tape:refuses(entry.name_of(h), name) end
+
 --- steps.keeper while a cassette is open.
-function Cassette:step(h, verb, args, go, alive)
-  if alive and dialogue.knows(verb) then return hold_dialogue(self, h, verb, args, go) end
-  if alive then refuse(self, h.name, verb) end
+function Cassette:step(h, verb, args, go, alive, view)
+  if alive then
+    if not living[verb] then self:refuse(h.name, verb) end
+    local use = { host = h, verb = verb, args = args }
+    view.way = function(target) return session_of(self, use, target, connect.shared) end
+    return go()
+  end
   if verb == "save" then return go() end -- writes a file of this machine, and asks nobody
   if self.mode == "record" then return record(self, h, verb, args, go) end
   return replay(self, h, verb, args)
 end
 
 --- Opening and closing ------------------------------------------------------------------------------------------------
-
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
-
-local modes = { record = true, replay = true, auto = true }
-
-local function mode_of(path, opts, level)
-  local mode = opts.mode
-  if mode == nil then mode = os.getenv("SSHLUA_CASSETTE") end
-  if mode == nil or mode == "" then mode = "auto" end
-  if not modes[mode] then
-    errors.usage(level + 1, "%s: record, replay or auto expected, got %s",
-      opts.mode and "option 'mode'" or "SSHLUA_CASSETTE", errors.excerpt(mode, 40))
-  end
-  if mode == "auto" then return exists(path) and "replay" or "record" end
-  return mode
-end
-
---- Will it be recorded or replayed?
----@param path string
----@param opts? sshlua.CassetteOptions
----@return "record"|"replay"
-function M.mode(path, opts, level)
-  level = (level or 1) + 1
-  opts = options.check(opts, cassette_options, level)
-  if type(path) ~= "string" or path == "" then errors.usage(level, "cassette: file name expected") end
-  check_replace(opts.replace, level)
-  return (mode_of(path, opts, level))
-end
 
 local function open_recording(self)
   local parent = self.path:match("^(.*[^/])/+[^/]*$")
@@ -253,19 +306,49 @@ local function keep(self)
   errors.raise({ kind = "io", op = "cassette", message = problem })
 end
 
+--- connect.guard: a session by hand is one of ours; in playing there is no connection, whoever wants it.
 local function guard_of(self)
   return function(target, verb)
-    if verb or self.mode == "replay" then refuse(self, target.name, verb or "a connection by hand") end
+    local h = { name = target.name, target = target, defaults = {} }
+    if verb == "connect" then
+      return session_of(self, { host = h, verb = "session", args = NOTHING }, target, connect.open)
+    end
+    if self.mode == "record" then return nil end
+    if verb ~= "close" then self:refuse(target.name, "a connection by hand") end
+    for s in pairs(self.sessions[entry.name_of(h)] or {}) do s:close() end
+    return true
   end
+end
+
+--- In playing a secret is its name: nobody is asked.
+local function stand_in_of(self)
+  if self.mode == "record" then return nil end
+  local known = {}
+  return function(name)
+    known[name] = known[name] or core.secret(name, "********")
+    return known[name]
+  end
+end
+
+--- What never came may have been waiting for what was never sent: then that is what is wrong.
+local function explain(self, err)
+  local left = errors.is(err) and self.tape:left_over()
+  if not left then return err end
+  if err.kind == "timeout" or err.kind == "channel" then err.hint = left end
+  local in_vain = err.message:find("^deadlock") or err.message:find("^timed out")
+  if err.kind ~= "cancelled" or not in_vain then return err end
+  return errors.new({ kind = "config", op = "cassette", reason = "unplayed", message = left, hint = HINT, cause = err })
 end
 
 local function finish(self, ok, err)
   if self.mode == "record" then
+    for _, channel in ipairs(self.channels) do channel:finish() end
+    self.closing = true
     if ok and not self.failure then return keep(self) end
     drop(self)
   end
   if self.failure then error(self.failure, 0) end
-  if not ok then error(err, 0) end
+  if not ok then error(self.tape and explain(self, err) or err, 0) end
   local left = not self.unplayed and self.tape:left_over()
   if left then
     errors.raise({ kind = "config", op = "cassette", reason = "unplayed", message = left, hint = HINT })
@@ -283,15 +366,15 @@ function M.with(path, opts, fn)
   if type(fn) ~= "function" then errors.usage(2, "function expected, got %s", type(fn)) end
   if steps.keeper then errors.usage(2, "cassette: a journal or another cassette is open") end
   opts = opts or {}
-  self.dialogues, self.unplayed = {}, opts.unplayed
-  self.alike, self.unlike = replacer(opts.replace), replacer(opts.replace, true)
+  self.unplayed, self.channels, self.sessions, self.shared = opts.unplayed, {}, {}, {}
+  self.alike, self.unlike = words_of.replacer(opts.replace), words_of.replacer(opts.replace, true)
   if self.mode == "record" then open_recording(self) else open_tape(self) end
   lazy.load("sshlua.elevate").forget()
   steps.install()
   steps.keeper = function(...) return self:step(...) end
-  connect.guard = guard_of(self)
+  connect.guard, secret.stand_in, fresh.words = guard_of(self), stand_in_of(self), {}
   local r = task.pack(pcall(fn))
-  steps.keeper, connect.guard = nil, nil
+  steps.keeper, connect.guard, secret.stand_in, fresh.words = nil, nil, nil, nil
   lazy.load("sshlua.elevate").forget()
   scope.shield(finish, self, r[1], r[2])
   return unpack(r, 2, r.n)

@@ -8,7 +8,7 @@ local past_of = require("sshlua.journal_past")
 
 local M = {}
 
-M.VERSION = 1
+M.VERSION = 2
 
 ---@class sshlua.Tape
 ---@field path string
@@ -168,15 +168,36 @@ function Tape:problem(line)
   return ("not on the cassette %s: %s; %s"):format(self.path, entry.label(line), why)
 end
 
+--- Did the server refuse that variable on any channel?
+---@param name string the host's
+---@param variable string
+---@return boolean
+function Tape:refuses(name, variable)
+  for _, step in ipairs(self.hosts[name] and self.hosts[name].list or {}) do
+    for _, one in ipairs(step.finish.refused or {}) do
+      if one == variable then return true end
+    end
+  end
+  return false
+end
+
+--- What of a step is left: all of it, or what was sent then and has not been sent.
+local function rest_of(step)
+  if not step.played then return named(step) end
+  local left = step.left and step.left()
+  return left and ("%s from %s on"):format(named(step), left) or nil
+end
+
 --- In one line what was recorded and has not been played; nil: nothing.
 ---@return string?
 function Tape:left_over()
   local parts, count = {}, 0
   for _, name in ipairs(self.names) do
     for _, step in ipairs(self.hosts[name].list) do
-      if not step.played then
+      local rest = rest_of(step)
+      if rest then
         count = count + 1
-        if count <= 3 then parts[count] = name .. ": " .. named(step) end
+        if count <= 3 then parts[count] = name .. ": " .. rest end
       end
     end
   end

@@ -237,8 +237,9 @@ local function open_with_retries(target)
   return pace.connect(address, target.opts, function() return open_once(target) end)
 end
 
---- Raises where there must be no connection; `verb`: the one that a script asked for by hand. A cassette's.
----@type nil|fun(target: table, verb?: string)
+--- Raises where there must be no connection. With "connect" it gives the session in place of one by hand; with "close"
+--- it says that there is nothing to close. A cassette's.
+---@type nil|fun(target: table, verb?: "connect"|"close"): any
 M.guard = nil
 
 --- Opens a session to a target made by M.target. Failures that a retry may cure (refused, reset before the greeting)
@@ -272,6 +273,7 @@ end
 
 --- Closes it; those who share it lose it, too.
 function M.close_shared(target)
+  if M.guard and M.guard(target, "close") then return end
   if pcall(target_of.prepare_way, target) then pool.close(target) end
 end
 

@@ -5,6 +5,7 @@ local Result = require("sshlua.result").Result
 local changes = require("sshlua.device_changes")
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local fresh = require("sshlua.fresh")
 local gate = require("sshlua.password_gate")
 local options = require("sshlua.options")
 local profiles = require("sshlua.profiles")
@@ -138,7 +139,7 @@ function Device:enable(given)
   if not mode then errors.usage(2, "enable: the profile %s knows no such mode", self.profile.name) end
   if self:at(mode.prompt) then return end
   if given == true then given = nil end
-  local nonce = core.nonce():gsub("%W", "")
+  local nonce = fresh.word((core.nonce():gsub("%W", "")))
   local function fill(text) return (text:gsub("{nonce}", nonce)) end
   mode = { command = fill(mode.command), password = fill(mode.password), prompt = mode.prompt, learn = mode.learn }
   local waits = { mode.password, mode.prompt, self.shell.is_prompt }

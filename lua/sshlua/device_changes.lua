@@ -2,6 +2,7 @@
 --- confirmed where it can do that. Knows the order of things; how a kind of device says them is in its profile.
 
 local errors = require("sshlua.errors")
+local fresh = require("sshlua.fresh")
 local options = require("sshlua.options")
 local scope = require("sshlua.task.scope")
 
@@ -67,7 +68,7 @@ local function plan_of(self, opts, level)
   local confirm, units = confirming(self, opts, level + 1)
   local plan = options.merge(mode, confirm)
   last_session = last_session + 1
-  local session = ("sshlua-%d-%d"):format(os.time() % 1000000, last_session)
+  local session = fresh.word(("sshlua-%d-%d"):format(os.time() % 1000000, last_session))
   plan.units, plan.seconds = units, units and units * confirm.unit
   plan.confirm = confirm
   function plan.fill(line)

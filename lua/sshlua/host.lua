@@ -64,9 +64,15 @@ function Host:with(defaults)
   return setmetatable(view, host_mt)
 end
 
+--- As its keeper says, see sshlua.steps.
+local function session_to(self, target)
+  local way = rawget(self, "way")
+  return (way or connect.shared)(target)
+end
+
 --- Its session, connected if it was not.
 ---@return sshlua.Session
-function Host:session() return connect.shared(self.target) end
+function Host:session() return session_to(self, self.target) end
 
 local function merged(self, opts, level)
   if getmetatable(self) ~= host_mt then errors.usage(level + 1, "a verb of a host: h:run(...), with a colon") end
@@ -196,7 +202,7 @@ function Host:device(opts)
   opts = options.merge(kept, opts)
   local target = self.target
   if opts.profile and opts.profile ~= own then target = connect.with_profile(target, opts.profile, 2) end
-  return (lazy.load("sshlua.device").open(function() return connect.shared(target) end, opts, 2))
+  return (lazy.load("sshlua.device").open(function() return session_to(self, target) end, opts, 2))
 end
 
 --- Follows a file, over rotation and lost connections: for event in h:tail(path) do print(event.line) end
@@ -308,8 +314,7 @@ M.class = Host -- whose verbs sshlua.steps puts itself around
 ---@return sshlua.Session
 function M.connect(text, opts, level)
   local target = connect.target(text, opts, (level or 1) + 1)
-  if connect.guard then connect.guard(target, "connect") end
-  local s = connect.open(target)
+  local s = connect.guard and connect.guard(target, "connect") or connect.open(target)
   task.at_run_end(function() s:close() end)
   return s
 end

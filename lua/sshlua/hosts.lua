@@ -281,8 +281,11 @@ end
 ---@param opts? sshlua.TailOptions
 ---@return sshlua.Tail
 function Fleet:tail(path, opts)
-  local tail = lazy.load("sshlua.tail") -- loaded when somebody follows
-  return tail.loop(tail.new(self, path, opts, 2))
+  local tail, views = lazy.load("sshlua.tail"), {} -- loaded when somebody follows
+  for i, h in ipairs(self) do
+    steps.step(h, "tail", { n = 2, path, opts }, function(view) views[i] = view end, true)
+  end
+  return tail.loop(tail.new(views, path, opts, 2))
 end
 
 --- State verbs: the executor's options are the fleet's, the rest is as for one host; see sshlua.state.

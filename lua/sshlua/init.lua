@@ -13,7 +13,7 @@ local hosts = lazy("sshlua.hosts")
 
 ---@class sshlua
 local M = {
-  _VERSION = "sshlua " .. core.about().version,
+  _VERSION = "sshlua " .. core.VERSION,
 
   -- where code runs
   run = task.run, spawn = task.spawn, attach = task.attach, driver = task.driver,

@@ -100,6 +100,8 @@ function M.run(self, opts, level)
   if escape == nil then escape = ESCAPE end
   if escape and #escape ~= 1 then errors.usage(level + 1, "option 'escape': one byte expected, \"\\29\" is ^]") end
   if self.closed then self:fail_ended("interact", "interact") end
+  local refuse = self.session.refuse -- a cassette's: nobody types the same twice
+  if refuse then refuse("shell:interact") end
   local done = self:turn(level + 1)
   local tty, err = core.tty_raw()
   if not tty then

@@ -25,7 +25,10 @@ end
 --- A step in a few words, for people.
 ---@param line table its start
 ---@return string
-function M.label(line) return errors.excerpt(("%s %s"):format(line.op, table.concat(line.argv, " ")), 80) end
+function M.label(line)
+  local words = table.concat(line.argv, " ")
+  return errors.excerpt(words == "" and line.op or line.op .. " " .. words, 80)
+end
 
 --- Arguments ----------------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ local function write_batch(self, batch)
     await(self.file.fsync, self.file)
   end)
   if ok then self.at = self.at + #text else batch.failure = err end
+  if not ok and not batch.waited then self.lost = err end -- nobody has heard of it yet
   batch.written:set()
 end
 
@@ -62,9 +63,10 @@ local function lead(self)
   self.writing = false
 end
 
---- Returns when the object is on disk as a line. Is not ended by cancelling: what is being written will be there.
+--- The object is a line of what is written next: by the next commit at the latest.
 ---@param object table
-function File:commit(object)
+---@return table batch
+function File:append(object)
   if self.closed then errors.raise({ kind = "closed", message = "the journal is closed", op = "journal" }) end
   local batch = self.batch
   if not batch then
@@ -72,6 +74,15 @@ function File:commit(object)
     self.batch = batch
   end
   batch.lines[#batch.lines + 1] = json.encode(object) .. "\n"
+  return batch
+end
+
+--- Returns when the object is on disk as a line. Is not ended by cancelling: what is being written will be there.
+---@param object table
+function File:commit(object)
+  if self.lost then raise(self.path, self.lost) end
+  local batch = self:append(object)
+  batch.waited = true
   scope.shield(function()
     if not self.writing then lead(self) end
     batch.written:wait()

@@ -55,7 +55,7 @@ local right = {
   ["end"] = function(line)
     return type(line.state) == "string" and optional(line.error, "table") and optional(line.fields, "table")
       and optional(line.code, "number") and optional(line.signal, "string") and optional(line.arrived, "table")
-      and optional(line.timing, "table")
+      and optional(line.timing, "table") and optional(line.talk, "table") and optional(line.refused, "table")
       and (not line.error or type(line.error.message) == "string")
   end,
   host = function() return true end,

@@ -6,6 +6,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local fresh = require("sshlua.lazy")("sshlua.fresh")
 local options = require("sshlua.options")
 local quote = require("sshlua.quote")
 
@@ -86,7 +87,7 @@ end
 --- New ones for one attempt.
 ---@return sshlua.PrivilegeMarks
 function M.marks()
-  local nonce = core.nonce()
+  local nonce = fresh.nonce()
   return {
     first = "1" .. nonce, prompt = "2" .. nonce .. ":", begun = "3" .. nonce, missing = "4" .. nonce,
     ended = "5" .. nonce,

@@ -54,9 +54,13 @@ local function explain(err)
   return err
 end
 
-local function start(ch, is_started)
+--- OpenSSH's server answers one request after the other, whatever it is: it is asked for its limits together with its
+--- version, which saves a round trip. Others may not expect that.
+local function is_patient(session) return session.core:server_version():find("^SSH%-2%.0%-OpenSSH_") ~= nil end
+
+local function start(session, ch, is_started)
   if not is_started then await(ch.subsystem, ch, "sftp") end
-  return (await(core.sftp, ch))
+  return (await(core.sftp, ch, is_patient(session)))
 end
 
 --- As another user there is no subsystem: the server's program is started, from where systems have it.
@@ -85,7 +89,7 @@ function M.open(session, who)
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",
     message = ("the server did not start SFTP within %g s"):format(seconds or 0),
-  }, start, ch, who ~= nil)
+  }, start, session, ch, who ~= nil)
   if not ok then
     session:_close_channel(ch)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)

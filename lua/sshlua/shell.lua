@@ -257,6 +257,7 @@ end
 function Shell:cmd(line, opts)
   opts = options.check(opts, cmd_options, 2)
   local parts, sent, what = line_parts(line, 2)
+  if self.session.masked then sent = core.mask(sent) end -- as its echo on a cassette is
   if not self.is_prompt and not opts.prompt then
     errors.usage(2, "cmd: this shell has no prompt: use send and expect, or give the option prompt")
   end

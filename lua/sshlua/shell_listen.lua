@@ -28,6 +28,7 @@ end
 
 --- A read with a time limit in one wait; done(nil, bytes) or done(nil, nil, "timeout").
 local function timed_read(ch, seconds, done)
+  if type(ch) == "table" and ch.read_within then return ch:read_within(seconds, done) end -- has a clock of its own
   local op, timer
   op = ch:read_any(function(err, bytes)
     timer:cancel()
@@ -157,7 +158,7 @@ function Listener:wait(set, deadline)
       put_away(self)
       if self:size() > self.max_buffer and (set.limit or set.custom) then return "limit" end
       forget_oldest(self)
-      self:receive(left)
+      if self:receive(left) == nil then return nil end
     end
   end
 end

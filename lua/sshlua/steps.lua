@@ -17,8 +17,9 @@ local ended = {
 }
 local living = { "spawn", "shell", "device", "tail", "session", "dial", "forward", "socks", "reverse" }
 
---- keeper(self, verb, args, go, alive) runs go() or not, and returns what the verb returns. A journal's.
----@type nil|fun(self: sshlua.Host, verb: string, args: table, go: fun(): ..., alive: boolean): ...
+--- keeper(self, verb, args, go, alive, view) runs go() or not, and returns what the verb returns. A journal's.
+--- `view` is the host as the verb has it: with a field `way` its session comes from there.
+---@type nil|fun(self: sshlua.Host, verb: string, args: table, go: fun(): ..., alive: boolean, view: sshlua.Host): ...
 M.keeper = nil
 
 local function emit(self, verb, state, fields)
@@ -39,7 +40,7 @@ function M.told(self, verb, args, go)
 end
 
 --- The host for the verb's own use: what it calls is no step.
-local function inner_view(self)
+function M.inner_view(self)
   local view = { inner = true }
   for name, value in pairs(self) do view[name] = value end
   return setmetatable(view, getmetatable(self))
@@ -55,10 +56,10 @@ local function is_step(self) return not rawget(self, "inner") and (M.keeper or e
 ---@param alive? boolean it goes on when fn has returned
 function M.step(self, verb, args, fn, alive)
   if not is_step(self) then return fn(self) end
-  local view = inner_view(self)
+  local view = M.inner_view(self)
   return M.told(self, verb, args, function()
     local function go() return fn(view) end
-    if M.keeper then return M.keeper(self, verb, args, go, alive == true) end
+    if M.keeper then return M.keeper(self, verb, args, go, alive == true, view) end
     return go()
   end)
 end

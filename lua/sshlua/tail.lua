@@ -7,6 +7,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local fresh = require("sshlua.fresh")
 local log = require("sshlua.log")
 local options = require("sshlua.options")
 local scope = require("sshlua.task.scope")
@@ -142,7 +143,7 @@ end
 
 --- One connection's worth; returns when the follower has ended, which it never does by itself.
 local function follow(self, host, path, place)
-  local mark = core.nonce()
+  local mark = fresh.nonce()
   local opts = self.opts
   local p = host:spawn({
     "sh", "-c", SCRIPT, "sh", path, mark, tostring(opts.interval or 0.5), tostring(opts.lines or 0), place.number or "",

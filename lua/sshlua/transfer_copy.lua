@@ -112,20 +112,19 @@ function M.copy(from, to, opts, level)
     end
     ends[i] = { host = name, path = path }
   end
-  local target = names.target(ends[1].path, ends[2].path)
+  local target, given = names.target(ends[1].path, ends[2].path), opts
   opts = transfer.check("put", ends[1].path, target, opts, level)
   opts.dry_run = settings.is_dry(ends[2].host.defaults, opts)
   local message = ("copy timed out after %g s"):format(opts.timeout or 0)
-  local function go()
-    return transfer.with_job(ends[2].host, "copy", opts, function(job)
+  local bound = { seconds = opts.timeout, host = ends[2].host.name, op = "copy", message = message }
+  local args = { n = 3, ends[1].host.name .. ":" .. ends[1].path, ends[2].path, given or {} }
+  return steps.step(ends[2].host, "copy", args, function(view)
+    local source = view == ends[2].host and ends[1].host or steps.inner_view(ends[1].host)
+    return scope.deadline(bound, transfer.with_job, view, "copy", opts, function(job)
       local parent = opts.parents and target:match("^(.*[^/])/+[^/]*$")
       if parent and not opts.dry_run then job.sftp:mkdir(parent, { parents = true }) end
-      copy_any(job, ends[1].host, ends[1].path, target)
+      copy_any(job, source, ends[1].path, target)
     end)
-  end
-  local bound = { seconds = opts.timeout, host = ends[2].host.name, op = "copy", message = message }
-  return steps.told(ends[2].host, "copy", { n = 2, ends[1].host.name .. ":" .. ends[1].path, target }, function()
-    return scope.deadline(bound, go)
   end)
 end
 

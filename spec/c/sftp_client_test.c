@@ -51,6 +51,22 @@ static void test_limits(void) {
   peer_status(&p, p.c.own.id, 8);
   CHECK(peer_flush(&p, 100) && p.ready == 1 && p.c.read_max == 32768);
   peer_stop(&p);
+  check_case("asked for before the version has come they are waited for, also by a server without them");
+  for (int offered = 0; offered <= 1; offered++) {
+    peer_start(&p);
+    sl_sftp_ask_limits(&p.c);
+    uint32_t id = p.c.own.id;
+    peer_version(&p, 3, offered ? "limits@openssh.com" : NULL);
+    CHECK(peer_flush(&p, 100) && p.ready == 0 && p.c.own.id == id);
+    peer_status(&p, id, 8);
+    CHECK(peer_flush(&p, 100) && p.ready == 1 && p.c.in_flight == 0);
+    peer_stop(&p);
+  }
+  peer_start(&p);
+  sl_sftp_ask_limits(&p.c);
+  peer_status(&p, p.c.own.id, 8);
+  CHECK(!peer_flush(&p, 100) && p.ready == 0);
+  peer_stop(&p);
 }
 
 static void test_pieces(void) {
@@ -136,6 +152,41 @@ static void test_ghosts(void) {
   peer_stop(&p);
 }
 
+static void feed_some(peer *p, size_t n) {
+  sl_sftp_feed(&p->c, sl_buf_head(&p->wire), n);
+  sl_buf_take(&p->wire, n);
+}
+
+static void test_room(void) {
+  enum { HEAD = 13 };
+  peer p;
+  asker a;
+  check_case("a payload may be written in its place, as far as the request has room");
+  peer_greet(&p);
+  ask_read(&p, &a, 10);
+  peer_string(&p, SL_FXP_DATA, a.r.id, "01234567", 8);
+  CHECK(!sl_sftp_room(&p.c, 1, 1));
+  feed_some(&p, HEAD);
+  CHECK(sl_sftp_room(&p.c, 8, 10) == a.data && !sl_sftp_room(&p.c, 8, 11));
+  CHECK(!sl_sftp_room(&p.c, 9, 9));
+  CHECK(peer_place(&p, "012", 3));
+  CHECK(sl_sftp_room(&p.c, 5, 7) == a.data + 3 && !sl_sftp_room(&p.c, 5, 8));
+  CHECK(a.heard == 0 && peer_place(&p, "3456", 4));
+  CHECK(!peer_place(&p, "7", 1));
+  sl_sftp_feed(&p.c, "7", 1);
+  CHECK(a.heard == 1 && memcmp(a.data, "01234567", 8) == 0);
+  CHECK(!sl_sftp_room(&p.c, 1, 1));
+  check_case("not when nobody wants it any more");
+  sl_buf_free(&p.wire);
+  ask_read(&p, &a, 10);
+  peer_string(&p, SL_FXP_DATA, a.r.id, "0123456789", 10);
+  feed_some(&p, HEAD + 2);
+  CHECK(sl_sftp_room(&p.c, 2, 2) == a.data + 2);
+  sl_sftp_forget(&p.c, &a.r);
+  CHECK(!sl_sftp_room(&p.c, 2, 2));
+  peer_stop(&p);
+}
+
 static void count_sent(sl_sftp_segment *s);
 typedef struct lump {
   sl_sftp_segment s;
@@ -201,6 +252,7 @@ int main(void) {
   test_pieces();
   test_order();
   test_ghosts();
+  test_room();
   test_segments();
   return check_done();
 }

@@ -115,6 +115,8 @@ def read(rid, offset, count):
 
 
 def handle(kind, rid, body):
+    if kind == 200 and not MODE.endswith("limits"):
+        return status(rid, 8)  # never offered: no occasion to lie
     if MODE == "unknown-id":
         return status(rid + 77, 0)
     if MODE == "wrong-type":

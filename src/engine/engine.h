@@ -145,7 +145,7 @@ bool sl_keepalive_reply(sl_engine *e); /* a global request was answered: ours? *
 void sl_receive_forget(sl_engine *e); /* before libssh2's session is freed */
 void sl_kex_forget(sl_engine *e);
 
-void sl_rest_received(sl_engine *e, uint64_t bytes); /* that much came in one look at the wire */
+void sl_rest_moved(sl_engine *e, uint64_t bytes);    /* that much came and went in one run */
 bool sl_rest_is_on(const sl_engine *e);              /* readers with little to deliver wait */
 void sl_rest_forget(sl_engine *e);
 

@@ -81,13 +81,11 @@ static void engine_failed(sl_engine *e, int rc) {
 
 static void drain_wire(sl_engine *e) {
   bool before = rekeying(e);
-  uint64_t received = e->wire.received;
   e->wire.gate_open = true;
   int rc = receive_packets(e);
   e->wire.gate_open = false;
   if (before || rekeying(e)) e->wake_all = true;
   if (rc != LIBSSH2_ERROR_EAGAIN && e->wire.life == SL_WIRE_OPEN) engine_failed(e, rc);
-  if (e->wire.authenticated) sl_rest_received(e, e->wire.received - received);
 }
 
 /* --- stepping ----------------------------------------------------------------------------------------- */
@@ -229,6 +227,7 @@ static void engine_run(sl_job *job) {
   }
   report_lost(e);
   acknowledge_unsaid(e, received, sent);
+  sl_rest_moved(e, e->wire.received - received + e->wire.sent - sent);
   pause_unless_read(e);
   e->running = false;
   sl_engine_free_buried(e);

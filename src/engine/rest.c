@@ -1,4 +1,4 @@
-/* While a session receives in bulk (more than 20 MB/s in the last milliseconds), its readers rest for a moment and its
+/* While a session moves bytes in bulk (more than 20 MB/s in the last milliseconds), its readers rest for a moment and its
    socket is left alone until there is much to read: one receive and one delivery to Lua then carry what would have been
    ten. Interactive traffic never rests. A millisecond is far shorter than what the channel's window covers, and a
    receive buffer that fills up to the low water does not throttle the sender. The timer runs as long as the bulk does:
@@ -7,20 +7,41 @@
 
 #include "engine/engine.h"
 
-enum { BULK_BYTES = 24576, BULK_BYTES_PER_MS = 20000, WINDOW_MS = 4, LOW_WATER = 131072, REST_MS = 1 };
+enum { BULK_BYTES = 24576, BULK_BYTES_PER_MS = 20000, WINDOW_MS = 4, REST_MS = 1 };
+
+typedef enum flow_kind { QUIET, SENDING, RECEIVING } flow_kind;
+
+/* Bytes. Who sends in bulk gets windows opened and writes answered, some dozens of bytes for each. */
+static const int low_water[] = {[QUIET] = 1, [SENDING] = 256, [RECEIVING] = 131072};
 
 struct sl_rest {
   uv_timer_t timer;
   sl_engine *engine;
-  uint64_t since, bytes; /* the window that is being measured */
-  bool bulk, resting;
+  uint64_t since, received, sent; /* when the window that is measured began, and the wire's counters then */
+  flow_kind flow;
+  bool resting;
 };
 
-static void set_bulk(struct sl_rest *r, bool bulk) {
+static void set_flow(struct sl_rest *r, flow_kind flow) {
   sl_wire *w = &r->engine->wire;
-  if (r->bulk == bulk) return;
-  r->bulk = bulk;
-  if (w->transport && w->transport->low_water) w->transport->low_water(w, bulk ? LOW_WATER : 1);
+  if (r->flow == flow) return;
+  r->flow = flow;
+  if (w->transport && w->transport->low_water) w->transport->low_water(w, low_water[flow]);
+}
+
+static void begin_window(struct sl_rest *r) {
+  const sl_engine *e = r->engine;
+  r->since = uv_now(&e->loop->uv);
+  r->received = e->wire.received;
+  r->sent = e->wire.sent;
+}
+
+static void measure(struct sl_rest *r) {
+  const sl_wire *w = &r->engine->wire;
+  uint64_t ms = uv_now(&r->engine->loop->uv) - r->since, bulk = ms * BULK_BYTES_PER_MS;
+  if (ms < WINDOW_MS) return;
+  set_flow(r, w->received - r->received >= bulk ? RECEIVING : w->sent - r->sent >= bulk ? SENDING : QUIET);
+  begin_window(r);
 }
 
 static void rest_over(uv_timer_t *t) {
@@ -29,7 +50,7 @@ static void rest_over(uv_timer_t *t) {
   r->resting = false;
   e->wake_all = true;
   if (e->wire.paused) { /* nothing may be read now: who reads again will be told of every byte */
-    set_bulk(r, false);
+    set_flow(r, QUIET);
   } else {
     e->readable = true; /* less than the low water may have come */
     e->wire.dry = false;
@@ -44,28 +65,24 @@ static struct sl_rest *rest_of(sl_engine *e) {
   r->engine = e;
   uv_timer_init(&e->loop->uv, &r->timer);
   r->timer.data = r;
-  r->since = uv_now(&e->loop->uv);
+  begin_window(r);
   e->rest = r;
   return r;
 }
 
-void sl_rest_received(sl_engine *e, uint64_t bytes) {
+void sl_rest_moved(sl_engine *e, uint64_t bytes) {
   if (bytes < BULK_BYTES && !e->rest) return;
-  struct sl_rest *r = rest_of(e);
+  struct sl_rest *r = e->wire.authenticated && e->wire.life == SL_WIRE_OPEN ? rest_of(e) : NULL;
   if (!r) return;
-  uint64_t now = uv_now(&e->loop->uv), elapsed = now - r->since;
-  r->bytes += bytes;
-  if (elapsed >= WINDOW_MS) {
-    set_bulk(r, r->bytes / elapsed >= BULK_BYTES_PER_MS);
-    r->bytes = 0;
-    r->since = now;
-  }
-  if (!r->bulk || r->resting) return;
+  measure(r);
+  if (r->flow == QUIET || r->resting) return;
   r->resting = true;
   uv_timer_start(&r->timer, rest_over, REST_MS, 0);
 }
 
-bool sl_rest_is_on(const sl_engine *e) { return e->rest && e->rest->resting; }
+bool sl_rest_is_on(const sl_engine *e) {
+  return e->rest && e->rest->resting && e->rest->flow == RECEIVING;
+}
 
 static void rest_closed(uv_handle_t *h) { free(h->data); }
 

@@ -94,10 +94,17 @@ enum { SL_SFTP_IN_FLIGHT_MAX = 65535, SL_SFTP_IO_SMALL = 32768 };
 
 /* Also asks for the version. False: no memory. */
 bool sl_sftp_client_init(sl_sftp_client *c, const sl_sftp_hooks *hooks);
+/* Before the server's version has come: for servers that answer an extension they do not know with
+   a status, as OpenSSH's does. A round trip less until the session is ready. */
+void sl_sftp_ask_limits(sl_sftp_client *c);
 void sl_sftp_client_free(sl_sftp_client *c); /* fails what is left with kind closed */
 
 /* Takes bytes of the server, cut anywhere. False: the client has failed. */
 bool sl_sftp_feed(sl_sftp_client *c, const void *bytes, size_t len);
+/* Where the next bytes go if they are all of one payload, for who can write them there; `space`: so
+   many may be written. Then sl_sftp_filled says how many are good. NULL: feed them. */
+unsigned char *sl_sftp_room(sl_sftp_client *c, size_t len, size_t space);
+void sl_sftp_filled(sl_sftp_client *c, size_t len);
 
 /* The next bytes to send, and how many of them were taken. */
 size_t sl_sftp_output(const sl_sftp_client *c, const unsigned char **bytes);

@@ -38,7 +38,7 @@ static void limits_done(sl_sftp_request *r, const sl_sftp_reply *reply) {
   is_ready(c);
 }
 
-static void ask_limits(sl_sftp_client *c) {
+void sl_sftp_ask_limits(sl_sftp_client *c) {
   sl_err err = {0};
   c->own.done = limits_done;
   sl_sftp_writer w = sl_sftp_ask_extended(c, &c->own, SL_EXT_LIMITS, SL_WANT_EXTENDED);
@@ -67,8 +67,9 @@ static void on_version(sl_sftp_client *c, sl_reader r) {
     c->extensions |= sl_sftp_ext_of(name, data);
   }
   c->greeted = true;
+  if (c->own.id != 0) return; /* asked already: ready when they come */
   if (c->extensions & SL_EXT_LIMITS)
-    ask_limits(c);
+    sl_sftp_ask_limits(c);
   else
     is_ready(c);
 }
@@ -201,17 +202,34 @@ static size_t take_head(sl_sftp_client *c, const unsigned char *p, size_t len, s
   return n;
 }
 
-static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
-  size_t n = least(c->data_len - c->data_got, len);
-  sl_sftp_request *r = c->slot_in->request;
-  if (r) memcpy(r->data + c->data_got, p, n);
+static void got_data(sl_sftp_client *c, size_t n) {
   c->data_got += (uint32_t)n;
-  if (c->data_got < c->data_len) return n;
+  if (c->data_got < c->data_len) return;
   sl_sftp_slot *s = c->slot_in;
   sl_sftp_reply reply = {.type = SL_FXP_DATA, .len = c->data_len};
   next_packet(c);
   deliver(c, s, &reply);
+}
+
+static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
+  size_t n = least(c->data_len - c->data_got, len);
+  sl_sftp_request *r = c->slot_in->request;
+  if (r) memcpy(r->data + c->data_got, p, n);
+  got_data(c, n);
   return n;
+}
+
+/* What lies behind the bytes may be written over: the rest of the request's room, which the rest of
+   the payload fills, or nobody reads. */
+unsigned char *sl_sftp_room(sl_sftp_client *c, size_t len, size_t space) {
+  sl_sftp_request *r = c->in_data && !c->err.kind ? c->slot_in->request : NULL;
+  if (!r || len > c->data_len - c->data_got || space > r->room - c->data_got) return NULL;
+  return r->data + c->data_got;
+}
+
+void sl_sftp_filled(sl_sftp_client *c, size_t len) {
+  c->moved += len;
+  got_data(c, len);
 }
 
 /* The rest of a packet of which HEAD bytes are in c->head. Without a copy if all of it is here. */

@@ -43,7 +43,19 @@ static void take_end(void *self) {
   say_ended(self);
 }
 
-static const sl_taker taker = {take_bytes, take_end};
+static unsigned char *take_room(void *self, size_t len, size_t space) {
+  return sl_sftp_room(&((sl_sftp *)self)->client, len, space);
+}
+
+static void take_filled(void *self, size_t len) {
+  sl_sftp *s = self;
+  sl_strand *strand = s->pipe.strand;
+  sl_sftp_filled(&s->client, len);
+  if (strand) sl_window_credit(strand, len);
+}
+
+static const sl_taker taker = {
+    .bytes = take_bytes, .room = take_room, .filled = take_filled, .ended = take_end};
 
 /* What came before there was a taker. */
 static void take_waiting(sl_sftp *s, sl_channel *ch) {

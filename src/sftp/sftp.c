@@ -95,10 +95,12 @@ static bool start_cancel(sl_op *op) {
 static const sl_op_kind start_kind = {
     .name = "sftp.start", .push = start_push, .cancel = start_cancel, .clean = start_clean};
 
-/* sftp(channel, done): on a channel whose subsystem "sftp" was started. done(nil, sftp). */
+/* sftp(channel, eager, done): on a channel whose subsystem "sftp" was started. eager: the server
+   takes a request before it has said its version. done(nil, sftp). */
 static int l_sftp(lua_State *L) {
   sl_channel *ch = sl_channel_check(L, 1);
-  sl_check_done(L, 2);
+  bool eager = lua_toboolean(L, 2);
+  sl_check_done(L, 3);
   if (!ch->strand.engine) return luaL_error(L, "attempt to use a channel of a closed session");
   sl_loop *loop = ch->strand.engine->loop;
   start_op *x = sl_op_new(loop, &start_kind, sizeof *x);
@@ -112,7 +114,8 @@ static int l_sftp(lua_State *L) {
   s->refs = 1;
   x->sftp = s;
   s->starting = &x->op;
-  sl_op_start(L, &x->op, 2, 1);
+  sl_op_start(L, &x->op, 3, 1);
+  if (eager) sl_sftp_ask_limits(&s->client);
   if (!sl_sftp_pipe_start(s, ch)) {
     sl_err why = {0};
     sl_err_set(&why, SL_MEMORY, "ENOMEM", 0, "not enough memory");

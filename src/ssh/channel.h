@@ -20,6 +20,8 @@ enum { SL_COMMAND_MAX = 30000, SL_ENV_NAME_MAX = 1024 }; /* libssh2 sends a requ
    must not call libssh2 or Lua, and says sl_window_credit when it has consumed the bytes. */
 typedef struct sl_taker {
   void (*bytes)(void *self, int stream, const unsigned char *bytes, size_t len); /* stream 0 stdout, 1 stderr */
+  unsigned char *(*room)(void *self, size_t len, size_t space); /* where the next of stdout may be written; or NULL */
+  void (*filled)(void *self, size_t len);                       /* so many are there */
   void (*ended)(void *self);                                                     /* the server sends no more */
 } sl_taker;
 

@@ -52,7 +52,8 @@ void sl_channel_data(sl_channel *ch, const unsigned char *data, size_t len) {
 unsigned char *sl_channel_room(sl_strand *strand, size_t len, size_t space) {
   sl_channel *ch = (sl_channel *)strand;
   sl_buf *in = &ch->in[0];
-  if (ch->ended || ch->closing || ch->taker || !sl_window_has(strand, len)) return NULL;
+  if (ch->ended || ch->closing || !sl_window_has(strand, len)) return NULL;
+  if (ch->taker) return ch->taker->room(ch->taken_by, len, space);
   if (ch->gathers && sl_buf_len(in) + len > ch->gather_max) return NULL;
   return sl_buf_reserve(in, space) ? (unsigned char *)in->data + in->end : NULL;
 }
@@ -60,6 +61,10 @@ unsigned char *sl_channel_room(sl_strand *strand, size_t len, size_t space) {
 void sl_channel_filled(sl_strand *strand, size_t len) {
   sl_channel *ch = (sl_channel *)strand;
   (void)sl_window_take(strand, len);
+  if (ch->taker) {
+    ch->taker->filled(ch->taken_by, len);
+    return;
+  }
   ch->in[0].end += len;
   if (!ch->gathers) return;
   ch->gathered += len;

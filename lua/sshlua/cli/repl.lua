@@ -100,7 +100,7 @@ function M.run(program)
   if program.find("sshlua") and _G.ssh == nil then _G.ssh = require("sshlua") end
   local input = line_input.editor(program, { complete = require("sshlua.cli.complete").complete, history = "history" })
     or line_input.stdio(program)
-  print(("sshlua %s, %s"):format(core.about().version, program.lua))
+  print(("sshlua %s, %s"):format(core.VERSION, program.lua))
   local pop = guard.take()
   local ok, err = pcall(function()
     while turn(program, input) do end -- luacheck: ignore 542

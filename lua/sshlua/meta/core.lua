@@ -31,6 +31,9 @@ local core = {}
 ---@field json boolean json_decode works (built with jansson)
 ---@field yaml? string version of libyaml; nil: yaml_decode does not work
 
+--- sshlua's own version, "1.2.3".
+core.VERSION = ""
+
 --- What this build is made of.
 ---@return sshlua.core.About
 function core.about() end

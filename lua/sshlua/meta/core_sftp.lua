@@ -11,9 +11,10 @@ local Sftp = {}
 
 --- On a channel whose subsystem "sftp" was started. The channel's reads and writes belong to the session from then on.
 ---@param channel sshlua.core.Channel
+---@param eager boolean the server takes a request before it has said its version: it is asked for its limits at once
 ---@param done fun(err: sshlua.CoreError?, sftp: sshlua.core.Sftp)
 ---@return sshlua.core.Op
-function core.sftp(channel, done) end
+function core.sftp(channel, eager, done) end
 
 --- At once; requests under way end with kind closed. The channel is not closed.
 function Sftp:close() end
