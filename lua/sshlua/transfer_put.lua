@@ -197,10 +197,11 @@ end
 --- A dry run fails where the run would find no directory, unless a verb before it would have made that.
 function M.pretend(job, to, what)
   local parent = to:match("^(.*[^/])/+[^/]*$")
-  if parent and not job.is_tree and not job.opts.parents
-    and not require("sshlua.state.pretended").has_parent(job.host, to) then
+  local pretended = require("sshlua.state.pretended")
+  if parent and not job.is_tree and not job.opts.parents and not pretended.has_parent(job.host, to) then
     job.sftp:stat(parent)
   end
+  pretended.file(job.host, to)
   job:arrive(to, what)
 end
 
