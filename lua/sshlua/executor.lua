@@ -46,6 +46,19 @@ function M.share(value, n)
   return count and tonumber(count) or nil
 end
 
+--- Descriptors of a host at work: its connection and now and then a file; of a tree that is copied dozens of files.
+local DESCRIPTORS = { put = 40, get = 40, sync = 40 }
+local SPARE = 24 -- the program's own
+
+--- So many hosts at once, or as many as this process may have files open for.
+---@param parallel integer
+---@param op string
+---@return integer
+function M.at_once(parallel, op)
+  local room = math.floor((core.max_files() - SPARE) / (DESCRIPTORS[op] or 2))
+  return math.max(1, math.min(parallel, room))
+end
+
 --- Raises usage, `level` callers up, for values that cannot be.
 function M.check(opts, level)
   if opts.max_failed ~= nil and not M.share(opts.max_failed, 100) then
@@ -56,6 +69,7 @@ end
 
 ---@class sshlua.Run one verb on many hosts
 ---@field hosts sshlua.Host[]
+---@field parallel integer hosts at once, as far as there are descriptors for them
 ---@field stopped? string why no other host starts
 ---@field failed integer
 ---@field done integer
@@ -77,6 +91,7 @@ function M.new(hosts, opts, op)
   count = count + 1
   local self = setmetatable({
     id = count, hosts = hosts, opts = opts, op = op, list = {}, active = {}, failed = 0, done = 0, next = 1,
+    parallel = M.at_once(opts.parallel or M.PARALLEL, op),
     allowed = opts.max_failed ~= nil and M.share(opts.max_failed, #hosts) or math.huge,
   }, run_mt)
   if opts.fail_fast then self.allowed = 0 end
@@ -84,7 +99,7 @@ function M.new(hosts, opts, op)
   if refusals == nil then refusals = M.MAX_REFUSED end
   if refusals and #hosts > refusals then self:_make_gate(refusals) end
   self.keep = opts.keep
-  if self.keep == nil then self.keep = #hosts <= M.KEEP end
+  if self.keep == nil then self.keep = #hosts <= M.at_once(M.KEEP, op) end
   return self
 end
 
@@ -240,7 +255,7 @@ local function unwatch_interrupts(run)
 end
 
 local function fan_out(self, fn)
-  local workers = math.min(self.opts.parallel or M.PARALLEL, #self.hosts)
+  local workers = math.min(self.parallel, #self.hosts)
   local ramp = self.opts.ramp or 0
   task.scope(function(s)
     self.scope = s
@@ -263,8 +278,7 @@ end
 function Run:go(fn)
   self.began = core.now()
   if events.wants() then
-    local parallel = self.opts.parallel or M.PARALLEL
-    events.emit({ what = "begin", run = self.id, op = self.op, hosts = self.hosts, parallel = parallel })
+    events.emit({ what = "begin", run = self.id, op = self.op, hosts = self.hosts, parallel = self.parallel })
   end
   watch_interrupts(self)
   local ok, err = pcall(fan_out, self, fn)

@@ -7,6 +7,7 @@ local scope = require("sshlua.task.scope")
 local show = require("sshlua.hostkey_show")
 local sync = require("sshlua.task.sync")
 local task = require("sshlua.task.core")
+local trim = require("sshlua.trim")
 
 local M = {}
 
@@ -69,14 +70,20 @@ end
 local function prompt(text) return task.await(core.tty_prompt, { prompt = text, echo = true }) end
 
 local function ask_single(q)
-  local answer = prompt(single(q))
-  q.answer = answer == "yes" or answer == show.fingerprint(q.blob, q.hash)
+  local text = single(q)
+  for _ = 1, 3 do
+    local answer = trim(prompt(text))
+    local word = answer:lower()
+    q.answer = word == "yes" or answer == show.fingerprint(q.blob, q.hash)
+    if q.answer or word == "no" or answer:find("^%u%w*:") then return end -- another fingerprint is a no
+    text = "Please type 'yes', 'no' or the fingerprint: "
+  end
 end
 
 local function ask_several(list)
   local text = several(list)
   for _ = 1, 3 do
-    local answer = prompt(text):lower():match("^%s*(.-)%s*$")
+    local answer = trim(prompt(text)):lower()
     local chosen = numbers(answer, #list)
     if answer == "yes" or answer == "no" or answer == "stop" or chosen then
       for i, q in ipairs(list) do q.answer = answer == "yes" or (chosen ~= nil and chosen[i] == true) end

@@ -213,8 +213,9 @@ end
 
 local function refuse_unknown(target, key, files)
   local name, port = known_hosts.lookup_name(target)
+  local file = known_hosts.file_for_new(target.opts) or "~/.ssh/known_hosts"
   local hint = ("check the fingerprint, then accept it with: ssh-keyscan -p %d %s >> %s (or the option "
-    .. "strict_host_key_checking = \"accept-new\")"):format(port, name, files[1] or "~/.ssh/known_hosts")
+    .. "strict_host_key_checking = \"accept-new\")"):format(port, name, file)
   if target.opts.host_key_lock then
     hint = ("the lock file %s does not have this host; add it: sshlua keys lock -o %s ..."):format(files[1], files[1])
   end
@@ -315,9 +316,9 @@ local function check_files(target, key)
   local by_address = address and check_address(target, key, address)
   if verdict == "unknown" then
     judge_unknown(target, key, files)
-    known_hosts.learn(target, files[1], name, port, key.blob)
+    known_hosts.learn(target, name, port, key.blob)
   end
-  if by_address == "unknown" then known_hosts.learn(target, files[1], address, target.port, key.blob) end
+  if by_address == "unknown" then known_hosts.learn(target, address, target.port, key.blob) end
 end
 
 --- By the address that was connected to: behind a proxy 127.0.0.1 is somebody else.

@@ -19,17 +19,33 @@ local function default_files()
   return { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
 end
 
---- The files that count for a connection; a new key is written to the first. A lock file stands alone.
+local function named_files(opts)
+  return opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
+end
+
+--- As people switch it off.
+local function is_none(path) return path == "none" or path == "/dev/null" end
+
+--- The files that count for a connection. A lock file stands alone.
 ---@param opts table connect options
 ---@return string[]
 function M.files(opts)
   if opts.host_key_lock then return { home.expand(opts.host_key_lock) } end
-  local files = opts.known_hosts ~= nil and options.list(opts.known_hosts) or default_files()
   local out = {}
-  for _, path in ipairs(files) do
-    if path ~= "none" and path ~= "/dev/null" then out[#out + 1] = home.expand(path) end -- as people switch it off
+  for _, path in ipairs(named_files(opts)) do
+    if not is_none(path) then out[#out + 1] = home.expand(path) end
   end
   return out
+end
+
+--- Where a new key is written: to the first file that was named. When that is none, to no other: the next one may be
+--- the system's.
+---@param opts table connect options
+---@return string|nil
+function M.file_for_new(opts)
+  local first = named_files(opts)[1]
+  if opts.host_key_lock or opts.known_hosts_read_only or not first or is_none(first) then return nil end
+  return home.expand(first)
 end
 
 local function hostkey_error(err, host)
@@ -136,10 +152,13 @@ function M.shown_name(name, port)
   return port == 22 and name or ("[%s]:%d"):format(name, port)
 end
 
+local told = {} -- paths that cannot be written: told once
+
 --- Writes a key down. Another process may hold the lock; ours must not block the loop for it. What cannot be written
 --- is said, and the connection goes on, as in ssh: the next one will ask again.
-function M.learn(target, path, name, port, blob)
-  if not path or target.opts.known_hosts_read_only then return end
+function M.learn(target, name, port, blob)
+  local path = M.file_for_new(target.opts)
+  if not path then return end
   local hashed = target.opts.hash_known_hosts or false
   local ok, err
   for try = 1, 100 do
@@ -156,6 +175,11 @@ function M.learn(target, path, name, port, blob)
   if ok then return end
   if err.kind == "hostkey" then hostkey_error(err, target.name) end
   log.emit(1, target.name, "known_hosts.not_written", { reason = err.message })
+  if not told[path] then
+    told[path] = true
+    io.stderr:write(("sshlua: %s: its key is not remembered: %s\n"):format(core.clean(target.name),
+      core.clean(err.message)))
+  end
 end
 
 return M

@@ -21,13 +21,29 @@ local function distance(a, b)
   return previous[#b]
 end
 
+--- " (did you mean 'timeout'?)", or nothing.
 local function suggestion(name, spec)
+  if #name > 40 then return "" end
   local best, score = nil, 4
   for candidate in pairs(spec) do
     local d = distance(name, candidate)
-    if d < score and 2 * d <= #name + 1 then best, score = candidate, d end
+    local better = d < score or (d == score and best and candidate < best)
+    if better and 2 * d <= #name + 1 then best, score = candidate, d end
   end
   return best and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+--- The same for a long option of a command line, "--timeout"; a short name has to be nearer.
+---@param name string
+---@param spec table<string, any> the options that there are
+---@return string
+function M.long_suggestion(name, spec)
+  local near = {}
+  for candidate in pairs(spec) do
+    local long = #name <= 40 and candidate:find("^%-%-")
+    if long and 2 * distance(name, candidate) < #name - 2 then near[candidate] = true end
+  end
+  return suggestion(name, near)
 end
 
 local checks = {

@@ -164,7 +164,7 @@ local function watch(self)
     elseif core.now() - since >= idle and idle > 0 then
       errors.raise({ kind = "timeout", host = self.name, op = self.op, phase = "command",
         message = ("%s: nothing moved for %g s"):format(self.op, idle),
-        hint = "option 'idle' says how long that may last" })
+        hint = "the option idle (--idle-timeout) says how long that may last" })
     end
     self:report(false)
   end

@@ -10,6 +10,7 @@ local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
+local wide = require("sshlua.transfer_wide")
 
 local M = {}
 
@@ -69,7 +70,7 @@ local function explain(err, temp, to)
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
   if err.name == "SSH_FX_NO_SUCH_FILE" then
-    err.hint = "its directory may be missing: option 'parents' makes it"
+    err.hint = "its directory may be missing: the option parents (--parents) makes it"
   end
   return err
 end
@@ -90,7 +91,9 @@ local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
   local remote
   local ok, err = pcall(function()
+    local before = core.now()
     remote = sftp:open(temp, how, { mode = 384 })
+    remote.round_trip = core.now() - before
     complete(job, remote, fill(remote))
     if check then check(temp) end
     M.rename(sftp, temp, to)
@@ -98,7 +101,7 @@ local function replace(job, to, temp, how, fill, check)
   if ok then return end
   if remote then
     local good, n = pcall(remote.progress, remote)
-    safe = (remote.begun or 0) + (good and n or 0)
+    safe = remote.safe or (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
   -- Cancelled while it was being opened: the server opens it all the same.
@@ -120,10 +123,18 @@ end
 
 --- From a file ------------------------------------------------------------------------------------------------------
 
+local function became_shorter(job, entry, at, size)
+  errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
+    message = ("%s became shorter while it was read: %d of %d bytes"):format(errors.excerpt(entry.path), at, size) })
+end
+
 --- True: blocks of zeros were not sent, so the file has not its size yet.
-local function send(job, entry, file, remote, from, size)
+local function send(job, entry, file, remote, temp, from, size)
   local holes = false
   remote.begun, remote.total = from, size
+  if wide.is_for(job, size, remote.round_trip) then
+    return wide.send(job, entry, file, remote, temp, size, function(at) became_shorter(job, entry, at, size) end)
+  end
   entry.poll = function() return (select(2, remote:progress())) end
   local at = from
   while at < size do
@@ -133,11 +144,7 @@ local function send(job, entry, file, remote, from, size)
       sparse = job.opts.sparse ~= false })
     at, holes = at + moved, holes or left_out
     entry.bytes = entry.bytes + moved
-    if moved < n then
-      errors.raise({ kind = "io", name = "SHORT", host = job.name, op = job.op, path = entry.path,
-        message = ("%s became shorter while it was read: %d of %d bytes")
-          :format(errors.excerpt(entry.path), at, size) })
-    end
+    if moved < n then became_shorter(job, entry, at, size) end
     if at < size then remote.begun = at end
   end
   return holes
@@ -197,10 +204,11 @@ end
 --- A dry run fails where the run would find no directory, unless a verb before it would have made that.
 function M.pretend(job, to, what)
   local parent = to:match("^(.*[^/])/+[^/]*$")
-  if parent and not job.is_tree and not job.opts.parents
-    and not require("sshlua.state.pretended").has_parent(job.host, to) then
+  local pretended = require("sshlua.state.pretended")
+  if parent and not job.is_tree and not job.opts.parents and not pretended.has_parent(job.host, to) then
     job.sftp:stat(parent)
   end
+  pretended.file(job.host, to)
   job:arrive(to, what)
 end
 
@@ -216,7 +224,7 @@ local function from_file(job, file, st, source, to)
   local ok, err = pcall(replace, job, to, temp, how, function(remote)
     if from > 0 then remote:setstat({ size = from }) end
     local change = attributes(job, st)
-    if send(job, entry, file, remote, from, st.size) then change.size = st.size end
+    if send(job, entry, file, remote, temp, from, st.size) then change.size = st.size end
     return change
   end, job.opts.verify and function(path)
     local mine = digest.of_local(job, file)

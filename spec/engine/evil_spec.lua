@@ -41,9 +41,9 @@ describe("A server that", function()
     end)
   end)
 
-  local function connect()
+  local function connect(algorithms)
     local socket = await(core.tcp_connect, "127.0.0.1", port, nil)
-    local session = assert(core.session(socket, engine.algorithms))
+    local session = assert(core.session(socket, algorithms or engine.algorithms))
     await(session.greeting, session)
     await(session.handshake, session)
     assert.equal("ok", (await(session.auth_none, session, "anybody")))
@@ -51,8 +51,8 @@ describe("A server that", function()
   end
 
   -- What a command of the server does to us: stdout, stderr, code or nil, signal, error of the last read or wait.
-  local function ask(command)
-    local session = connect()
+  local function ask(command, algorithms)
+    local session = connect(algorithms)
     local out, err_out = {}, {}
     local started, ch = pcall(engine.start, session, command)
     local code, signal
@@ -125,6 +125,20 @@ describe("A server that", function()
     engine.within(SECONDS, function()
       local got = ask("new_host_key")
       assert.equal("hostkey", got.error.kind)
+    end)
+  end)
+
+  it("sends a packet that is no whole number of blocks is refused, whatever the cipher", function()
+    engine.within(SECONDS, function()
+      for _, names in ipairs({
+        "aes128-gcm@openssh.com hmac-sha2-256", "aes128-ctr hmac-sha2-256", "aes128-cbc hmac-sha2-256",
+        "aes128-ctr hmac-sha2-256-etm@openssh.com",
+      }) do
+        local cipher, mac = names:match("(%S+) (%S+)")
+        local got = ask("odd_length", { ciphers = cipher, macs = mac, kex = engine.algorithms.kex })
+        assert.equal("protocol", got.error.kind)
+        assert.equal("a packet of the server has an impossible length", got.error.message)
+      end
     end)
   end)
 

@@ -117,6 +117,32 @@ describe("sshlua run", function()
     assert.equal("web2: x\n", call({ "run", "-q", "-w", "^" .. dir .. "/failed.hosts", "echo x" }).out)
   end)
 
+  it_runs("says of which host the output could not be written, and still how the others went", function(call)
+    local dir = program.directory() .. "/full"
+    assert(core.fs_mkdir_sync(dir, 448))
+    os.execute("ln -s /dev/full " .. dir .. "/web2.out")
+    local r = call { "run", "--outdir", dir, "-w", "web[1-2]", "echo a" }
+    assert.equal("a\n", servers.read_file(dir .. "/web1.out"))
+    assert.truthy(r.err:find("web2: io: cannot write " .. dir .. "/web2.out: ", 1, true), r.err)
+    assert.truthy(r.err:find("1 ok, 1 io (web2)", 1, true), r.err)
+    assert.equal(3, r.code)
+  end)
+
+  it_runs("has fewer hosts at once than it has descriptors for, and says so", function(call)
+    local r = call({ "run", "-w", "web[1-4]", "true" }, { shell = 'ulimit -n 28; exec "$0" "$@"' })
+    assert.truthy(r.err:find("2 at once, not 4: this process may have 28 files open", 1, true), r.err)
+    assert.truthy(r.err:find("4 ok", 1, true), r.err)
+    r = call({ "run", "-q", "-w", "web1", "true" }, { shell = 'ulimit -n 8; exec "$0" "$@"' })
+    assert.truthy(r.err:find("too many open files", 1, true), r.err)
+  end)
+
+  it_runs("says what helps once for all hosts that failed alike", function(call)
+    local r = call { "run", "-o", "UserKnownHostsFile=/dev/null", "-w", "web[1-3]", "true" }
+    local _, hints = r.err:gsub("hint for web%d: ", "")
+    assert.equal(1, hints, r.err)
+    assert.truthy(r.err:find("ssh-keyscan", 1, true), r.err)
+  end)
+
   it_runs("ends with the table's code, the largest, or by a strategy", function(call)
     local command = "case $SSH_CONNECTION in *127.0.0.3*) exit 9;; *127.0.0.4*) kill -TERM $$;; esac"
     local function code(...) return call({ "run", "-q", "-w", "web[1-3]", ... }).code end
@@ -174,6 +200,13 @@ describe("sshlua run", function()
       { { "run", "-w", "web1", "--batch", "x", "y" }, "%-%-batch" }, { { "run", "-w", "web1", "-p", "99999", "x" }, "%-p: a port" },
       { { "run", "-w", "web1", "--exit", "most", "x" }, "main, all, any, largest expected" },
       { { "run", "-w", "web1", "-b", "--json", "x" }, "one of them" }, { { "run", "-A", "-w", "web1", "x" }, "not part of this version" },
+      { { "run", "-w", "web1", "--paralel", "2", "x" }, "did you mean '%-%-parallel'" },
+      { { "run", "-w", "web1", "--timeout", "0", "x" }, "more than 0 seconds" },
+      { { "run", "-w", "web1", "--unknown", "again", "x" }, "go with %-%-resume" },
+      { { "run", "-w", "web1", "-F", "/nonexistent", "x" }, "%-F: cannot open /nonexistent" },
+      { { "run", "-w", "web[1-2]", "-o", "Nothing=x", "x" }, "^sshlua: %-o: nothing: unknown keyword\n$" },
+      { { "run", "-w", "web1", "-o", "ConnectTimeout=x", "x" }, "%-o: ConnectTimeout: not a time" },
+      { { "put", "-w", "web1", "/etc/hosts", "~/x" }, "~ is not expanded" },
       { { "run", "-w", "web1", "-x", "web1", "x" }, "no host is left" }, { { "ping", "-w", "web1", "x" }, "takes no command" },
     } do
       local r = call(case[1])

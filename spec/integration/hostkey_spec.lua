@@ -173,6 +173,19 @@ describe("a host key", function()
     refused("unknown", nil, { known_hosts = {} })
   end))
 
+  it("is written to no other file when the first is /dev/null", body(function()
+    for _, strict in ipairs { "accept-new", "no" } do
+      for _, first in ipairs { "/dev/null", "none" } do
+        local path = fleet().dir .. "/the-systems"
+        servers.write_file(path, "")
+        servers.connect(fleet(), nil, { known_hosts = { first, path }, strict_host_key_checking = strict })
+        assert.equal("", servers.read_file(path))
+        servers.connect(fleet(), nil, { known_hosts = { path, first }, strict_host_key_checking = strict })
+        assert.truthy(servers.read_file(path):find "ssh%-ed25519")
+      end
+    end
+  end))
+
   it("is refused when a file cannot be read, naming it", body(function()
     local dir = fleet().dir .. "/folder"
     core.fs_mkdir_sync(dir, 448)
@@ -282,6 +295,14 @@ describe("accept-new", function()
     local s = servers.connect(fleet(), nil, { known_hosts = "/proc/nothing/known_hosts", strict_host_key_checking = "accept-new" })
     assert.equal("on", tostring(s:exec "echo on"))
     assert.truthy(said)
+  end))
+
+  it("writes to the first file or to none, never to the one behind it", body(function()
+    local path = known ""
+    for _, first in ipairs { "/dev/null", "none" } do
+      servers.connect(fleet(), nil, { known_hosts = { first, path }, strict_host_key_checking = "no" }):close()
+      assert.equal("", servers.read_file(path))
+    end
   end))
 
   it("under a hundred connections at once loses no line and doubles none", body(function()
@@ -403,7 +424,7 @@ describe("asking on a terminal", function()
       local bytes = task.await(out.read, out, 4096)
       if not bytes then break end
       text = text .. bytes
-      local _, stop = text:find("[%)5]%??:? $", from)
+      local _, stop = text:find("[%)5t]%??:? $", from)
       if stop and answers[1] then
         from = stop + 1
         task.sleep(0.05)
@@ -423,7 +444,7 @@ describe("asking on a terminal", function()
       end
       local ok, err = pcall(require "sshlua.task".current() and function(f) f() end or ssh.run, main)
       if not ok then print(err) end
-    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""), { answer })
+    ]]):format(host.address, host.port, host.user, fleet().identity, path, opts or ""), type(answer) == "table" and answer or { answer })
     return text, servers.read_file(path)
   end
 
@@ -457,6 +478,12 @@ describe("asking on a terminal", function()
 
   it("takes the fingerprint for an answer, too", body(function()
     assert.truthy(on_a_terminal(fingerprint(fleet():host().host_keys[1] .. ".pub")):find "connected fine")
+  end))
+
+  it("asks again after a word that is no answer, three times in all", body(function()
+    local text = on_a_terminal { "y", " YES " }
+    assert.truthy(text:find "type 'yes', 'no' or the fingerprint: .*connected fine", text)
+    assert.falsy(on_a_terminal { "a", "b", "c", "yes" }:find "connected fine")
   end))
 
   it("refuses by anything else", body(function()

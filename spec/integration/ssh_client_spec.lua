@@ -5,8 +5,11 @@ local program = require "spec.support.program"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
 
+local LONG = "/usr/share/common-licenses/GPL-3" -- longer than what libssh2 takes for a packet
+
 local fleet, start_fleet, stop_fleet = servers.shared {
-  hosts = { "web1", "plain" }, per_host = { plain = { "PermitTTY no", "Banner /etc/hostname" } },
+  hosts = { "web1", "plain", "wordy" },
+  per_host = { plain = { "PermitTTY no", "Banner /etc/hostname" }, wordy = { "Banner " .. LONG } },
 }
 
 local function ssh(args, opts) return client.run(fleet(), args, opts) end
@@ -135,6 +138,39 @@ print([bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (0, 1, 2)]
     local name = servers.read_file "/etc/hostname"
     assert.equal(name, ssh({ "plain", "true" }).err)
     assert.equal("", ssh({ "-q", "plain", "true" }).err)
+  end))
+
+  it("shows a banner that fills more than one packet of the usual length", run.body(function()
+    local text = servers.read_file(LONG)
+    if not text then run.skip("no " .. LONG) end
+    assert.is_true(#text > 35000)
+    for _, cipher in ipairs { "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com" } do
+      local r = ssh { "-c", cipher, "wordy", "exit 6" }
+      assert.equal(6, r.code)
+      assert.is_true(r.err == text)
+    end
+  end))
+
+  it("takes an empty command for none, and gives no terminal to a RemoteCommand unasked", run.body(function()
+    assert.equal("5\n", ssh({ "web1", "" }, { stdin = "echo $((2 + 3))\n" }).out)
+    local r = ssh({ "-o", "RemoteCommand=tty", "web1" }, {})
+    assert.truthy(r.out:find "not a tty")
+    assert.equal("", r.err)
+  end))
+
+  it("does not go on without the forwardings that it shall not go on without", run.body(function()
+    local insist, forward = "ExitOnForwardFailure=yes", "LocalForward=127.0.0.1:1 h:2"
+    local r = ssh { "-o", insist, "-o", forward, "web1", "true" }
+    assert.equal(255, r.code)
+    assert.truthy(r.err:find("ExitOnForwardFailure: LocalForward", 1, true))
+    assert.equal(0, ssh({ "-o", insist, "-o", forward, "-o", "ClearAllForwardings=yes", "web1", "true" }).code)
+  end))
+
+  it("takes closed standard streams for /dev/null", run.body(function()
+    local r = ssh({ "web1", "cat; echo $? >&2" }, { shell = [["$0" "$@" <&-]] })
+    assert.same({ "", "0\n", 0 }, { r.out, r.err, r.code })
+    r = ssh({ "web1", "head -c 3000000 /dev/zero; echo $? >&2" }, { shell = [["$0" "$@" >&-]] })
+    assert.same({ "0\n", 0 }, { r.err, r.code })
   end))
 
   it("holds a connection with -N and lets go of it when it is ended", run.body(function()

@@ -12,7 +12,7 @@ local system = require "spec.support.system"
 local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
 
-local fails = run.fails
+local agree, fails = system.agree, run.fails
 
 -- Each spec is many commands: a machine with much else to do needs its time.
 local function body(fn) return run.body(fn, 240) end
@@ -31,21 +31,6 @@ local function host(name)
 end
 
 local function words(r) return { changed = r.changed, diff = r.diff, before = r.before, after = r.after } end
-
-local function agree(h, verb, name, state, opts)
-  local function call(dry)
-    local view = h:with { dry_run = dry }
-    return view[verb](view, name, state, opts)
-  end
-  local said, done, again = call(true), call(false), call(false)
-  assert.equal(said.diff, done.diff)
-  assert.equal(said.changed, done.changed)
-  assert.same(said.before, done.before)
-  assert.is_false(again.changed)
-  assert.equal("", again.diff)
-  assert.same(done.after, again.after)
-  return done, said
-end
 
 describe("account", function()
   setup(set_up)

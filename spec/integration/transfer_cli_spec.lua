@@ -94,13 +94,21 @@ describe("on the command line", function()
   it("ends with the code that says what went wrong", body(function()
     files.write("src/a", "text")
     local r = sshlua { "put", "-w", "web1", at "src/none", at "x" }
+    assert.equal("1 ", r.code .. " " .. r.out) -- once, and nobody is connected to
+    assert.matches("^sshlua: io: put: cannot stat .*src/none: [^\n]+\n$", r.err)
+    assert.equal(1, sshlua({ "sync", "-w", "gone", at "src/none", at "x" }).code)
+    r = sshlua { "get", "-w", "web1", at "src/none", at "x" }
     assert.equal(3, r.code)
-    assert.matches("^web1: io: .*src/none", r.err)
+    assert.matches("^web1: sftp: .*src/none", r.err)
+    r = sshlua { "put", "-w", "web[1-2]", at "src/a", at "none/x" }
+    assert.equal(3, r.code)
+    assert.matches("web1: hint: .*%-%-parents", r.err)
+    assert.is_nil(r.err:find("web2: hint", 1, true))
     r = sshlua { "put", "-w", "web1,gone", at "src/a", at "x" }
     assert.equal(4, r.code)
     assert.matches("gone: connect: ", r.err)
     assert.equal("text", servers.read_file(at "x"))
-    r = sshlua { "put", "-w", "web1", "--timeout", "0", at "src/a", at "x" }
+    r = sshlua { "put", "-w", "web1", "--timeout", "0.0001", at "src/a", at "x" }
     assert.equal(124, r.code)
     for _, words in ipairs {
       { "put", at "src/a", at "x" }, { "put", "-w", "web1", at "src/a" }, { "put", "-w", "web1", "--nope", "a", "b" },

@@ -139,6 +139,17 @@ class Evil:
                 await asyncio.sleep(0.001)
         self.end()
 
+    async def odd_length(self):
+        """A packet that does not end with a block of the cipher, properly authenticated."""
+        seal = self.connection._send_encryption.encrypt_packet
+
+        def odd(seq, header, packet):
+            return seal(seq, UInt32(len(packet) + 1), packet + b"\0")
+
+        self.connection._send_encryption.encrypt_packet = odd
+        self.about(DATA, String(b"x"))
+        await asyncio.sleep(1)
+
     async def kexinit_twice(self):
         conn = self.connection
         conn._send_kexinit()
@@ -252,7 +263,8 @@ async def main():
     key = asyncssh.generate_private_key("ssh-ed25519")
     server = await asyncssh.listen("127.0.0.1", 0, server_factory=Server, server_host_keys=[key],
                                    process_factory=handle, encoding=None, line_editor=False,
-                                   encryption_algs=["aes128-gcm@openssh.com"], kex_algs=["curve25519-sha256"])
+                                   encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr", "aes128-cbc"],
+                                   mac_algs=["hmac-sha2-256", "hmac-sha2-256-etm@openssh.com"], kex_algs=["curve25519-sha256"])
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

@@ -1,10 +1,27 @@
 -- What a jailed host needs for verbs about its system: an archive with a package for apt, and a systemctl that keeps the
 -- state of one unit in files.
+local assert = require "luassert"
 local core = require "sshlua.core"
 local servers = require "spec.support.servers"
 local ssh = require "sshlua"
 
 local M = {}
+
+-- What a dry run says, a run does, and a second run leaves alone. Returns the run's Result, and the dry one's.
+function M.agree(h, verb, name, state, opts)
+  local function call(dry)
+    local view = h:with { dry_run = dry }
+    return view[verb](view, name, state, opts)
+  end
+  local said, done, again = call(true), call(false), call(false)
+  assert.equal(said.diff, done.diff)
+  assert.equal(said.changed, done.changed)
+  assert.same(said.before, done.before)
+  assert.is_false(again.changed)
+  assert.equal("", again.diff)
+  assert.same(done.after, again.after)
+  return done, said
+end
 
 local CONTROL = [[
 Package: sshlua-probe
@@ -35,6 +52,7 @@ local SYSTEMCTL = [[
 dir=DIR
 echo "$*" >>"$dir/calls"
 for unit; do :; done
+[ "$1" != --no-ask-password ] || shift
 case $1 in
 show)
   [ -e "$dir/active" ] || { printf 'LoadState=not-found\nActiveState=inactive\nUnitFileState=\n'; exit 0; }
@@ -45,6 +63,7 @@ reload) ;;
 stop) echo inactive >"$dir/active" ;;
 enable) echo enabled >"$dir/enabled" ;;
 disable) echo disabled >"$dir/enabled" ;;
+is-enabled) cat "$dir/enabled" ;;
 *) exit 2 ;;
 esac
 ]]

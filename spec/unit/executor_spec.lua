@@ -1,4 +1,5 @@
 -- The executor on functions that connect to nobody: how many at once, when it stops, what each host keeps.
+local core = require "sshlua.core"
 local errors = require "sshlua.errors"
 local events = require "sshlua.events"
 local executor = require "sshlua.executor"
@@ -29,6 +30,18 @@ describe("the executor", function()
     assert.equal(7, most)
     assert.equal("h1 h2 h3 h4 h5 h6 h7", table.concat(order, " ", 1, 7))
     assert.equal(20, #order)
+  end))
+
+  it("has no more hosts at once than there are descriptors for, fewer of those that copy trees", body(function()
+    local original = core.max_files
+    run.defer(function() core.max_files = original end) -- luacheck: ignore 122
+    core.max_files = function() return 104 end -- luacheck: ignore 122
+    local list = { executor.at_once(64, "run"), executor.at_once(8, "run"), executor.at_once(64, "put") }
+    core.max_files = function() return 4 end -- luacheck: ignore 122
+    list[4] = executor.at_once(64, "run")
+    core.max_files = function() return math.huge end -- luacheck: ignore 122
+    list[5] = executor.at_once(64, "put")
+    assert.same({ 40, 8, 2, 1, 64 }, list)
   end))
 
   it("spreads the first starts over the ramp", body(function()

@@ -748,6 +748,10 @@ describe("the loop", function()
       assert.equal(old, core.umask())
     end)
 
+    it("knows how many files it may have open", function()
+      assert.equal(core.max_files(), tonumber((output_of("sh", "-c", "ulimit -n"))))
+    end)
+
     it("cannot signal what is not there", function()
       local done, err = core.kill(2147483646, "TERM")
       assert.is_nil(done)

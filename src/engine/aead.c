@@ -159,12 +159,12 @@ sl_aead *sl_aead_new(const LIBSSH2_CRYPT_METHOD *method, const char *libcrypto_n
 }
 
 /* Whole blocks that fit the buffer. Anything else might never be complete, so it is not awaited. */
-static bool length_sane(const sl_aead *s, unsigned int len) {
+static bool length_sane(const sl_aead *s, size_t len, size_t most) {
   unsigned int block = (unsigned int)s->method->blocksize;
-  return len >= block && len <= SL_AEAD_BODY_MAX && len % block == 0;
+  return len >= block && len <= most && len % block == 0;
 }
 
-size_t sl_aead_length(sl_aead *s, unsigned int seqno, const unsigned char *data) {
+size_t sl_aead_length(sl_aead *s, unsigned int seqno, const unsigned char *data, size_t most) {
   unsigned char clear[SL_AEAD_LENGTH];
   if (!s || s->failed) return 0;
   if (!s->poly1305)
@@ -172,13 +172,13 @@ size_t sl_aead_length(sl_aead *s, unsigned int seqno, const unsigned char *data)
   else if (!chacha_length(s, seqno, data, clear))
     return 0;
   unsigned int len = _libssh2_ntohu32(clear);
-  if (length_sane(s, len)) return len;
+  if (length_sane(s, len, most)) return len;
   s->failed = true;
   return 0;
 }
 
 bool sl_aead_packet(sl_aead *s, unsigned int seqno, unsigned char *buf, size_t len) {
-  if (!s || s->failed || len < 1 || len > SL_AEAD_BODY_MAX) return false;
+  if (!s || s->failed || len < 1 || len > (s->encrypt ? SL_AEAD_BODY_MAX : SL_AEAD_LONG_MAX)) return false;
   return s->poly1305 ? chacha_packet(s, seqno, buf, (int)len) : gcm_packet(s, buf, len);
 }
 

@@ -16,6 +16,7 @@ enum {
   SL_AEAD_CHACHA_KEY = 32, /* of each of the two: the packet's, then the length field's */
   SL_AEAD_BODY_MAX =
       MAX_SSH_PACKET_LEN - SL_AEAD_LENGTH - SL_AEAD_TAG, /* what libssh2's packet buffers hold */
+  SL_AEAD_LONG_MAX = 256 * 1024, /* what OpenSSH takes for the longest packet: a banner may be as long */
 };
 
 /* ChaCha20's two keys share a context: setting the key for each use costs 80 ns a packet and saves
@@ -36,7 +37,7 @@ sl_aead *sl_aead_new(const LIBSSH2_CRYPT_METHOD *method, const char *libcrypto_n
 void sl_aead_free(sl_aead *s);
 
 size_t sl_aead_length(sl_aead *s, unsigned int seqno,
-                      const unsigned char *packet); /* 0: no sane one */
+                      const unsigned char *packet, size_t most); /* 0: no sane one */
 bool sl_aead_packet(sl_aead *s, unsigned int seqno, unsigned char *packet,
                     size_t len); /* opened or sealed, in place */
 

@@ -100,7 +100,7 @@ static int cipher_init(LIBSSH2_SESSION *session, const LIBSSH2_CRYPT_METHOD *met
 static int cipher_get_len(LIBSSH2_SESSION *session, unsigned int seqno, unsigned char *data,
                           size_t size, unsigned int *len, void **abstract) {
   (void)session;
-  *len = size < SL_AEAD_LENGTH ? 0 : (unsigned int)sl_aead_length(state_of(abstract), seqno, data);
+  *len = size < SL_AEAD_LENGTH ? 0 : (unsigned int)sl_aead_length(state_of(abstract), seqno, data, SL_AEAD_BODY_MAX);
   return 0;
 }
 
@@ -122,7 +122,7 @@ static int cipher_crypt(LIBSSH2_SESSION *session, unsigned int seqno, unsigned c
   if (s && s->keyfile)
     ok = !s->failed && len >= 1 && len <= SL_AEAD_BODY_MAX && sl_aead_keyfile(s, buf, (int)len);
   else
-    ok = sl_aead_packet(s, seqno, buf, len);
+    ok = len <= SL_AEAD_BODY_MAX && sl_aead_packet(s, seqno, buf, len);
   if (!ok) return cipher_failed(session, abstract, s);
   if (!s->encrypt && !s->keyfile) memmove(buf, buf + SL_AEAD_LENGTH, len);
   return 0;
@@ -140,8 +140,9 @@ bool sl_cipher_receives(LIBSSH2_SESSION *session) { return packets_are_ours(sess
 
 bool sl_cipher_sends(LIBSSH2_SESSION *session) { return packets_are_ours(session); }
 
-size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet) {
-  return sl_aead_length(state_of(&session->remote.crypt_abstract), session->remote.seqno, packet);
+size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet, bool may_be_long) {
+  size_t most = may_be_long ? SL_AEAD_LONG_MAX : SL_AEAD_BODY_MAX;
+  return sl_aead_length(state_of(&session->remote.crypt_abstract), session->remote.seqno, packet, most);
 }
 
 bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len) {

@@ -26,8 +26,9 @@ enum { SL_CIPHER_LENGTH = 4, SL_CIPHER_TAG = 16 };
 bool sl_cipher_receives(LIBSSH2_SESSION *session); /* packets that come are ours to open */
 bool sl_cipher_sends(LIBSSH2_SESSION *session);    /* packets that go are ours to seal */
 
-/* The number of bytes between length field and tag; 0: no sane one. Asks for SL_CIPHER_LENGTH bytes. */
-size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet);
+/* The number of bytes between length field and tag; 0: no sane one. Asks for SL_CIPHER_LENGTH bytes. A long
+   one is up to 256 KiB, of which libssh2 must not be given any. */
+size_t sl_cipher_length(LIBSSH2_SESSION *session, const unsigned char *packet, bool may_be_long);
 bool sl_cipher_open(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place; false: forged */
 
 /* open in two steps, so that the bulk of a packet can go where its head says. Nothing may be believed before finish says

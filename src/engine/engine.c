@@ -120,7 +120,10 @@ static ssize_t on_send(libssh2_socket_t fd, const void *buf, size_t len, int fla
 static ssize_t on_recv(libssh2_socket_t fd, void *buf, size_t len, int flags, void **abstract) {
   (void)fd;
   (void)flags;
-  return sl_wire_recv(&((sl_engine *)*abstract)->wire, buf, len);
+  sl_engine *e = *abstract;
+  size_t limit = sl_length_limit(e, len);
+  if (limit == 0) return sl_wire_protocol(&e->wire, "a packet of the server has an impossible length");
+  return sl_wire_recv(&e->wire, buf, limit);
 }
 
 /* libssh2 ends waits for replies by itself after this many seconds and then forgets a channel the server may

@@ -98,6 +98,8 @@ void sl_engine_attach_watch(sl_engine *e, sl_watch *watch); /* a socket becomes 
 int sl_engine_attach_pipes(sl_engine *e, sl_watch *from, sl_watch *to);
 void sl_engine_kill(sl_engine *e); /* synchronous: all operations end, everything is freed; idempotent */
 void sl_engine_lost(sl_engine *e, const sl_err *why); /* declare the peer gone; queued output stays readable */
+/* Of `len` bytes that libssh2 would read, how many it may (lengths.c); 0: what it has begun is no packet. */
+size_t sl_length_limit(const sl_engine *e, size_t len);
 void sl_engine_queue(sl_engine *e);                   /* pump it in this turn */
 bool sl_engine_alive(const sl_engine *e);
 

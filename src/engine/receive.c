@@ -108,7 +108,8 @@ static int open_packet(sl_engine *e, packet *p) {
   LIBSSH2_SESSION *s = e->raw;
   int rc = have(e, SL_CIPHER_LENGTH);
   if (rc) return rc;
-  if (e->in_packet == 0) e->in_packet = sl_cipher_length(s, (unsigned char *)sl_buf_head(&e->in));
+  bool may_be_long = !e->wire.authenticated; /* a banner */
+  if (e->in_packet == 0) e->in_packet = sl_cipher_length(s, (unsigned char *)sl_buf_head(&e->in), may_be_long);
   if (e->in_packet == 0) return bad_packet(s, "a packet of the server has an impossible length");
   size_t body = e->in_packet, whole = SL_CIPHER_LENGTH + body + SL_CIPHER_TAG;
   rc = have(e, whole);
@@ -144,6 +145,7 @@ static int decompress(LIBSSH2_SESSION *s, packet *p) {
 
 static int hand_over(sl_engine *e, packet *p, uint32_t seq) {
   LIBSSH2_SESSION *s = e->raw;
+  if (p->len > MAX_SSH_PACKET_LEN && !p->owned) return bad_packet(s, "a packet of the server is too long");
   if (!p->owned) {
     unsigned char *copy = LIBSSH2_ALLOC(s, p->len);
     if (!copy) return LIBSSH2_ERROR_ALLOC;

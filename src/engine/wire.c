@@ -35,7 +35,7 @@ static ssize_t wire_lost(sl_wire *w, int code) {
   return -ECONNRESET;
 }
 
-static ssize_t wire_protocol(sl_wire *w, const char *message) {
+ssize_t sl_wire_protocol(sl_wire *w, const char *message) {
   sl_err e = {0};
   sl_err_set(&e, SL_PROTOCOL, NULL, 0, "%s", message);
   sl_wire_fail(w, &e);
@@ -52,7 +52,7 @@ static ssize_t transport_recv(sl_wire *w, void *buf, size_t len) {
   w->received += (uint64_t)n;
   w->budget -= (size_t)n < w->budget ? (size_t)n : w->budget;
   if (!w->authenticated && w->received > BEFORE_AUTH_MAX)
-    return wire_protocol(w, "the server sent more than 8 MiB before authentication");
+    return sl_wire_protocol(w, "the server sent more than 8 MiB before authentication");
   return n;
 }
 
@@ -60,16 +60,16 @@ static ssize_t transport_recv(sl_wire *w, void *buf, size_t len) {
    before it, <0 when the peer is no SSH-2 server. */
 static ssize_t greeting_line(sl_wire *w, const char *line, size_t len) {
   if (len > 0 && line[len - 1] == '\r') len--;
-  if (memchr(line, '\0', len)) return wire_protocol(w, "the greeting has a NUL byte: not an SSH server");
+  if (memchr(line, '\0', len)) return sl_wire_protocol(w, "the greeting has a NUL byte: not an SSH server");
   if (len < 4 || memcmp(line, "SSH-", 4) != 0) {
     if (len) snprintf(w->said, sizeof w->said, "%.*s", (int)(len < sizeof w->said ? len : sizeof w->said), line);
     return 0;
   }
   if (len > IDENTIFICATION_MAX - 2)
-    return wire_protocol(w, "the server's identification is longer than 255 bytes");
+    return sl_wire_protocol(w, "the server's identification is longer than 255 bytes");
   if (len >= 8 && (memcmp(line, "SSH-2.0-", 8) == 0)) return 1;
   if (len >= 9 && (memcmp(line, "SSH-1.99-", 9) == 0)) return 1;
-  return wire_protocol(w, "the server does not speak SSH protocol 2.0");
+  return sl_wire_protocol(w, "the server does not speak SSH protocol 2.0");
 }
 
 static ssize_t greeting_collect(sl_wire *w) {
@@ -92,7 +92,7 @@ static ssize_t greeting_collect(sl_wire *w) {
     }
     w->greeting_scan = sl_buf_len(g);
     if (w->received > GREETING_MAX)
-      return wire_protocol(w, "no SSH greeting within 64 KiB: not an SSH server");
+      return sl_wire_protocol(w, "no SSH greeting within 64 KiB: not an SSH server");
     if (!sl_buf_reserve(g, READ_AHEAD)) return wire_lost(w, UV_ENOMEM);
     ssize_t n = transport_recv(w, g->data + g->end, READ_AHEAD);
     if (n < 0) return n;

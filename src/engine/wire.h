@@ -55,6 +55,7 @@ ssize_t sl_wire_send(sl_wire *w, const void *buf, size_t len); /* for libssh2's 
 void sl_wire_flush(sl_wire *w);
 void sl_wire_pause(sl_wire *w, bool paused);
 void sl_wire_fail(sl_wire *w, const sl_err *err); /* first reason wins; life becomes DRAINING */
+ssize_t sl_wire_protocol(sl_wire *w, const char *message); /* the peer broke the rules; a code for who receives */
 void sl_wire_kill(sl_wire *w);                    /* DEAD, transport closed, memory freed; idempotent */
 
 #endif

@@ -7,9 +7,11 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -101,9 +103,27 @@ static void keep_freed_memory(void) {
 #endif
 }
 
+/* Shells give a process 1024 descriptors and allow it far more: too few for some hundred hosts at
+   once, or for a tree to sixty. Programs that we start inherit what we take; so not millions,
+   through which some of them loop. */
+static void take_descriptors(void) {
+  const rlim_t enough = 65536;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
+  limit.rlim_cur = limit.rlim_max < enough ? limit.rlim_max : enough;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* A file that may not grow is an error of a write, told in words; the signal would end us. */
+static void ignore_file_limit(void) {
+  signal(SIGXFSZ, SIG_IGN);
+}
+
 int main(int argc, char **argv) {
   fill_standard_descriptors();
   keep_freed_memory();
+  take_descriptors();
+  ignore_file_limit();
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("sshlua: not enough memory for a Lua state\n", stderr);

@@ -107,9 +107,10 @@ sl_loop *sl_loop_get(lua_State *L) {
   lua_State *anchor = lua_newthread(L); /* [box, thread] */
   lua_setfield(L, LUA_REGISTRYINDEX, LOOP_KEY ".anchor");
   loop = calloc(1, sizeof *loop);
-  if (!loop || uv_loop_init(&loop->uv) != 0) {
+  int rc = loop ? uv_loop_init(&loop->uv) : UV_ENOMEM;
+  if (rc != 0) {
     free(loop);
-    luaL_error(L, "not enough memory for an event loop");
+    luaL_error(L, "cannot make an event loop: %s", uv_strerror(rc));
     return NULL;
   }
   loop->anchor = anchor;

@@ -1,11 +1,14 @@
 /* signal(name, fn|nil): fn(name) is called from a turn of the loop whenever the signal came, until
    nil takes it away; several signals of one number between two turns are one call. A handler does
    not keep the loop running. When the last one goes, libuv gives the signal its default action.
-   Also what a process knows of itself: pid, user, host name, umask. */
+   Also what a process knows of itself: pid, user, host name, umask,
+   how many files it may have open. */
 #include <errno.h>
+#include <math.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,6 +181,14 @@ static int l_umask(lua_State *L) {
   return 1;
 }
 
+/* max_files() -> how many descriptors this process may have open, huge when nothing says */
+static int l_max_files(lua_State *L) {
+  struct rlimit limit;
+  bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  lua_pushnumber(L, known ? (lua_Number)limit.rlim_cur : HUGE_VAL);
+  return 1;
+}
+
 /* environ() -> list of "NAME=value" */
 static int l_environ(lua_State *L) {
   uv_env_item_t *items;
@@ -193,8 +204,9 @@ static int l_environ(lua_State *L) {
 }
 
 static const luaL_Reg signal_functions[] = {
-    {"signal", l_signal},     {"kill", l_kill},   {"getpid", l_getpid}, {"user", l_user},
-    {"hostname", l_hostname}, {"environ", l_environ}, {"umask", l_umask}, {NULL, NULL}};
+    {"signal", l_signal}, {"kill", l_kill},           {"getpid", l_getpid},
+    {"user", l_user},     {"hostname", l_hostname},   {"environ", l_environ},
+    {"umask", l_umask},   {"max_files", l_max_files}, {NULL, NULL}};
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 static const luaL_Reg catcher_meta[] = {{"__gc", l_catcher_gc}, {NULL, NULL}};
 

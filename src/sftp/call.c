@@ -1,5 +1,7 @@
 #include "sftp/call.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -339,6 +341,12 @@ void sl_sftp_attrs_arg(lua_State *L, int idx, sl_sftp_attrs *a) {
   a->mode = (uint32_t)mode;
   if (pair(L, idx, "uid", "gid", &a->uid, &a->gid)) a->flags |= SL_ATTR_OWNER;
   if (pair(L, idx, "atime", "mtime", &a->atime, &a->mtime)) a->flags |= SL_ATTR_TIMES;
+}
+
+int sl_sftp_own_fd(sl_op *op, int fd) {
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) sl_err_uv(&op->err, SL_IO, -errno, "cannot use the local file");
+  return own;
 }
 
 bool sl_sftp_is_zero(const unsigned char *bytes, size_t len) {

@@ -47,6 +47,9 @@ uint64_t sl_sftp_offset_arg(lua_State *L, int idx);
 void sl_sftp_attrs_arg(lua_State *L, int idx, sl_sftp_attrs *a);
 void sl_sftp_push_attrs(lua_State *L, const sl_sftp_attrs *a); /* (+1) */
 
+/* The local descriptor of a verb for the operation alone; -1, with op->err, when it cannot be had. */
+int sl_sftp_own_fd(sl_op *op, int fd);
+
 /* Only zeros: such blocks become holes of sparse files. */
 bool sl_sftp_is_zero(const unsigned char *bytes, size_t len);
 

@@ -1,7 +1,6 @@
 /* A remote file into a local one, without Lua: blocks of half a megabyte are fetched side by side
    and written by the thread pool. What counts as safe is what has been written without a gap before
    it. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
@@ -292,11 +291,10 @@ static int l_get(lua_State *L) {
   x->block_len = (size_t)block_len;
   x->blocks_n = (unsigned)blocks;
   x->sparse = sl_opt_boolean(L, 3, "sparse", false);
-  x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (x->fd < 0 || !make_blocks(x)) {
-    bool bad = x->fd < 0;
+  x->fd = sl_sftp_own_fd(&x->op, fd);
+  if (!make_blocks(x)) {
     sl_op_release(&x->op);
-    return luaL_error(L, bad ? "bad file descriptor" : "not enough memory");
+    return luaL_error(L, "not enough memory");
   }
   sl_op_start(L, &x->op, 4, 1);
   get_go_on(x);

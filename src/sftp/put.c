@@ -378,11 +378,10 @@ static int l_put(lua_State *L) {
   x->len = len;
   x->blocks_n = (unsigned)blocks;
   x->sparse = sl_opt_boolean(L, 4, "sparse", false);
-  x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (x->fd < 0 || !make_blocks(x, (size_t)block_len, len)) {
-    bool bad = x->fd < 0;
+  x->fd = sl_sftp_own_fd(&x->op, fd);
+  if (!make_blocks(x, (size_t)block_len, len)) {
     sl_op_release(&x->op);
-    return luaL_error(L, bad ? "bad file descriptor" : "not enough memory");
+    return luaL_error(L, "not enough memory");
   }
   sl_op_start(L, &x->op, 5, 1);
   put_go_on(x);

@@ -8,6 +8,7 @@ local options = require("sshlua.cli.fleet_options")
 local M = {}
 
 local misuse = options.misuse
+local suggestion = require("sshlua.options").long_suggestion
 
 local function shown(text) return errors.excerpt(text, 60) end
 
@@ -79,7 +80,9 @@ local function store(o, option, name, text)
 end
 
 local function find(by_name, name, command)
-  return by_name[name] or misuse("%s: unknown option %s (see sshlua %s --help)", command, shown(name), command)
+  if by_name[name] then return by_name[name] end
+  local meant = suggestion(name, by_name)
+  misuse("%s: unknown option %s%s (see sshlua %s --help)", command, shown(name), meant, command)
 end
 
 local function take_long(o, by_name, args, i, command)

@@ -6,9 +6,11 @@ local hostset = require("sshlua.hostset")
 
 local M = {}
 
+--- Not buffered: what could not be written is the host's failure, and would show when nobody can be told any more.
 local function open(path)
   local file, problem = io.open(path, "wb")
   if not file then errors.raise({ kind = "io", message = problem, op = "outdir" }) end
+  file:setvbuf("no")
   return file
 end
 
@@ -52,9 +54,12 @@ function M.outdir(printer, dir, fleet)
     local files, inner = {}, printer.sink and printer.sink(h)
     open_files[h] = files
     return function(bytes, stream)
-      files[stream] = files[stream] or open(("%s/%s%s"):format(dir, names[h], suffixes[stream]))
+      local path = ("%s/%s%s"):format(dir, names[h], suffixes[stream])
+      files[stream] = files[stream] or open(path)
       local ok, problem = files[stream]:write(bytes)
-      if not ok then errors.raise({ kind = "io", message = problem, op = "outdir" }) end
+      if not ok then
+        errors.raise({ kind = "io", message = ("cannot write %s: %s"):format(path, problem), op = "outdir" })
+      end
       if inner then inner(bytes, stream) end
     end
   end

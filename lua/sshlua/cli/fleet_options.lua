@@ -3,6 +3,7 @@
 
 local errors = require("sshlua.errors")
 local executor = require("sshlua.executor")
+local lazy = require("sshlua.lazy")
 local settings = require("sshlua.settings")
 
 local M = {}
@@ -34,6 +35,13 @@ end
 function values.seconds(text, name)
   local n = text:find("^[%d.]+$") and tonumber(text)
   if not n then misuse("%s: seconds expected, got \"%s\"", name, shown(text)) end
+  return n
+end
+
+--- A limit of nothing lets nothing through; whoever says 0 means something else.
+function values.limit(text, name)
+  local n = values.seconds(text, name)
+  if n == 0 then misuse("%s: more than 0 seconds expected; without it there is no limit", name) end
   return n
 end
 
@@ -95,6 +103,13 @@ local function add(field)
   end
 end
 
+--- What is wrong with it is said once, and not by each host.
+local function check_ssh_option(o, text)
+  o.ssh_state = o.ssh_state or { values = {}, origins = {}, host = "", original = "" }
+  local ok, err = pcall(lazy.load("sshlua.ssh_config.reader").option, o.ssh_state, text, "-o")
+  if not ok and errors.is(err, "config") then misuse("%s", err.message) end
+end
+
 local function add_ssh_option(o, text)
   if not text:find("^%s*%a%w*[%s=]") then misuse("-o: KEYWORD=VALUE expected, got \"%s\"", shown(text)) end
   local batch = text:lower():match("^%s*batchmode[%s=]+\"?(%a+)")
@@ -103,7 +118,17 @@ local function add_ssh_option(o, text)
     o.one_interrupt = o.batch_mode or nil
     settings.defaults.batch = o.batch_mode or nil -- who is asked here for passwords of sudo and such goes by that
   end
+  check_ssh_option(o, text)
   add("ssh_options")(o, text)
+end
+
+--- Once, and not by each host.
+local function take_ssh_config(o, text)
+  local file, problem
+  if text:lower() ~= "none" then file, problem = io.open(text) end
+  if problem then misuse("-F: cannot open %s", problem) end
+  if file then file:close() end
+  set("ssh_config")(o, text)
 end
 
 ---@class sshlua.cli.FleetOption
@@ -145,16 +170,16 @@ M.list = {
     text = "in which the first of them start",
   },
   {
-    group = "pace", names = { "--timeout", "-u" }, field = "timeout", arg = "SECONDS", kind = "seconds",
+    group = "pace", names = { "--timeout", "-u" }, field = "timeout", arg = "SECONDS", kind = "limit",
     text = "for each host, connecting included",
   },
   {
-    group = "pace", names = { "--connect-timeout" }, arg = "SECONDS", kind = "seconds",
+    group = "pace", names = { "--connect-timeout" }, arg = "SECONDS", kind = "limit",
     text = "for connecting alone",
     take = set("timeout"),
   },
   {
-    group = "pace", names = { "--idle-timeout" }, field = "idle", arg = "SECONDS", kind = "seconds",
+    group = "pace", names = { "--idle-timeout" }, field = "idle", arg = "SECONDS", kind = "limit",
     text = "without output; of a copy without a byte, there 120 by default",
   },
   {
@@ -252,7 +277,7 @@ M.list = {
   { group = "ssh", names = { "-p" }, arg = "PORT", kind = "port", text = "connect to this port", take = set("port") },
   { group = "ssh", names = { "-i" }, arg = "FILE", text = "private key", take = add("identity") },
   { group = "ssh", names = { "-J" }, arg = "HOSTS", text = "by way of these hosts", take = set("proxy_jump") },
-  { group = "ssh", names = { "-F" }, arg = "FILE", text = "in place of ~/.ssh/config", take = set("ssh_config") },
+  { group = "ssh", names = { "-F" }, arg = "FILE", text = "in place of ~/.ssh/config", take = take_ssh_config },
   { group = "ssh", names = { "-o" }, arg = "KEYWORD=VALUE", text = "as in ssh_config", take = add_ssh_option },
   { group = "ssh", names = { "-C" }, text = "compression", take = set("compression", true) },
   { group = "ssh", names = { "-4" }, text = "IPv4 only", take = set("family", 4) },

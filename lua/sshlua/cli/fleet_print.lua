@@ -220,8 +220,33 @@ local function slowest(rs, seconds)
   return ("; %.1f s, slowest: %s"):format(seconds, table.concat(parts, ", "))
 end
 
---- One line about all of them, on standard error.
+--- What helps, once for each kind of failure: thousands of hosts may have the same.
+---@param rs sshlua.Results
+---@return fun(): string|nil, string|nil hint, and the name of the first host that it is for
+function M.hints(rs)
+  local told, i = {}, 0
+  return function()
+    while rs[i + 1] do
+      i = i + 1
+      local err = rs[i].err
+      local hint = errors.is(err) and rawget(err, "hint")
+      local what = hint and ("%s %s"):format(err.kind, err.reason or err.name or err.message)
+      if what and not told[what] then
+        told[what] = true
+        return fit((hint:gsub("\n", "; "))), rs[i].host
+      end
+    end
+  end
+end
+
+local function tell_hints(o, rs)
+  if o.quiet or o.no_summary or o.json or signals.code == NOBODY_READS then return end
+  for hint, host in M.hints(rs) do M.note(("hint%s: %s"):format(#rs > 1 and " for " .. host or "", hint)) end
+end
+
+--- One line about all of them, on standard error, after what helps those that failed.
 function M.summary(o, rs, run, seconds)
+  tell_hints(o, rs)
   if o.quiet or o.no_summary or #rs < 2 or signals.code == NOBODY_READS then return end
   local more = o.board and slowest(rs, seconds) or ""
   M.note(tostring(rs) .. (run.stopped and ("; stopped: %s"):format(run.stopped) or "") .. more)

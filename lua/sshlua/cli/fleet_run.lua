@@ -113,18 +113,23 @@ end
 
 local kept_options = { "parallel", "ramp", "max_failed", "fail_fast", "max_refused", "one_interrupt" }
 
-local function executor_options(o, fleet, more)
+local function executor_options(o, fleet, op, more)
   local opts = { keep = false }
   for _, name in ipairs(kept_options) do opts[name] = o[name] end
   local preferred = require("sshlua.preferences").load(require("sshlua.connect").options).more.parallel
-  opts.parallel = opts.parallel or preferred or executor.PARALLEL
+  local wanted = opts.parallel or preferred or executor.PARALLEL
+  opts.parallel = executor.at_once(wanted, op)
+  if opts.parallel < math.min(wanted, #fleet) and not o.quiet then
+    print_to.note(("%d at once, not %d: this process may have %d files open (ulimit -n)"):format(
+      opts.parallel, math.min(wanted, #fleet), core.max_files()))
+  end
   if #fleet == 1 then opts.one_interrupt = true end
   return options.merge(opts, more)
 end
 
 --- on_end of each run is the printer's.
 local function make_run(o, what, fleet, printer)
-  local opts = executor_options(o, fleet, what.options)
+  local opts = executor_options(o, fleet, what.op, what.options)
   local function prepare(run)
     function run.on_end(r, i) printer.ended(r, run.hosts[i]) end
   end
@@ -160,10 +165,10 @@ local function tell(o, what, run, printer, recorder, seconds)
   local code = codes.by(rs, o.exit)
   if what.code then code = what.code(code, rs) end
   printer.finish(rs, { stopped = run.stopped, exit = code, seconds = seconds })
+  print_to.summary(o, rs, run, seconds) -- before what may fail: a disk may be full
   if o.outdir then files.lists(o.outdir .. "/", hosts_of(run), rs) end
   if recorder then recorder.finish(rs, seconds) end
   if what.finish then what.finish(run, rs, hosts_of(run)) end
-  print_to.summary(o, rs, run, seconds)
   return code
 end
 

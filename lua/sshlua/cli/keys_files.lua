@@ -91,7 +91,7 @@ end
 
 function M.add(o)
   local target = one_target(o, "add")
-  local path = known_hosts.files(target.opts)[1]
+  local path = known_hosts.file_for_new(target.opts)
   if not path then misuse("add: which file? (-f)") end
   local blobs = o.key and { parse_key(o.key) }
   if not blobs then

@@ -1,6 +1,8 @@
 --- The program's own options, lua(1)'s alphabet: one table that is parsed by and that the help is made of. What follows
 --- the first operand belongs to the script or the command.
 
+local suggestion = require("sshlua.options").long_suggestion
+
 local M = {}
 
 ---@class sshlua.cli.Option
@@ -83,7 +85,10 @@ end
 
 local function find(name)
   local option = by_name[name]
-  if not option then return nil, ("unknown option %s (see sshlua --help)"):format(name) end
+  if not option then
+    local meant = suggestion(name, by_name)
+    return nil, ("unknown option %s%s (see sshlua --help)"):format(name, meant)
+  end
   return option
 end
 

@@ -17,7 +17,8 @@ usage: sshlua ping -w HOSTS [OPTION...]
 Connects to every host, checks its key, logs in, and leaves. Says how long it took, and what the server is.
 
 %s
-exit status: 0 all went well, 2 usage, 4 some host unreachable, unauthenticated or untrusted, 124 some timeout, 130 ^C.
+exit status: 0 all went well, 2 usage, 1 something here failed, 4 some host unreachable, unauthenticated or untrusted,
+124 some timeout, 130 ^C.
 ]]
 
 M.help = HELP:format(fleet_args.help(GROUPS))

@@ -23,9 +23,9 @@ Without a command it reads lines, from a terminal or a pipe, and runs each on th
 Without -w and -g the hosts are those of the batch job (SLURM_JOB_NODELIST, PBS_NODEFILE, BACKENDAI_CLUSTER_HOSTS).
 
 %s
-exit status: 0 all went well, 2 usage, 3 some command failed, 4 some host unreachable, unauthenticated or untrusted,
-124 some timeout, 130 ^C; of several the first of 2, 130, 4, 124, 3. The first ^C starts nothing new, the second
-cancels. See docs/fleets.md.
+exit status: 0 all went well, 2 usage, 1 something here failed, 3 some command failed, 4 some host unreachable,
+unauthenticated or untrusted, 124 some timeout, 130 ^C; of several the first of 2, 1, 130, 4, 124, 3. The first ^C
+starts nothing new, the second cancels. See docs/fleets.md.
 ]]
 
 M.help = HELP:format(fleet_args.help(GROUPS))
@@ -60,7 +60,7 @@ function M.run(args, program)
     return 0
   end
   if #o.rest == 0 then return require("sshlua.cli.many").run(o, program, prepare_command) end
-  local journal = (o.journal or o.resume or o.only) and require("sshlua.cli.fleet_journal").start(o) or nil
+  local journal = (o.journal or o.resume or o.only or o.unknown) and require("sshlua.cli.fleet_journal").start(o) or nil
   local command = table.concat(o.rest, " ")
   if not command:find("%S") then misuse("run: which command? (see sshlua run --help)") end
   local recordings = fleet_record.new(o)

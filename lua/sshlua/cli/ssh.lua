@@ -31,7 +31,7 @@ local refused = {
   L = "forwarding of ports", R = "forwarding of ports", D = "SOCKS", A = "forwarding of the agent",
   X = "forwarding of X11", Y = "forwarding of X11", w = "forwarding of tun devices",
   O = "control of a shared connection", M = "sharing of a connection", K = "GSSAPI", y = "syslog",
-  I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
+  ["1"] = "SSH protocol 1", I = "PKCS#11 (add the token's keys to an agent: ssh-add -s)",
 }
 
 local function refuse(o)
@@ -79,11 +79,20 @@ local function prepare(o, w)
   return connect, target
 end
 
+--- Who wants to be told when a forwarding fails is told that all of them do.
+local function check_forwards(v)
+  if not v.exitonforwardfailure or v.clearallforwardings then return end
+  for keyword, list in pairs({ LocalForward = v.localforward, RemoteForward = v.remoteforward }) do
+    if list[1] then usage("ExitOnForwardFailure: %s: forwarding of ports is not part of this version", keyword) end
+  end
+end
+
 local function connected(o, program, w)
   local plan_of = lazy.load("sshlua.client.plan")
   local connect, target = prepare(o, w)
   local plan = plan_of.new(target.config.values, o.command, core.isatty(0))
   w.level = plan.level
+  check_forwards(target.config.values)
   if plan.what == "subsystem" and not plan.text then usage("which subsystem?") end
   if plan.what == "none" and o.record then usage("--record: nothing is shown with -N") end
   local record = o.record and { to = lazy.load("sshlua.record").into(o.record), input = o.record_input }

@@ -254,7 +254,8 @@ function M.parse(argv, all)
     i = i + 1
     if not ended then i = take_options(o, argv, i) end
   end
-  if argv[i] then o.command = table.concat(argv, " ", i) end
+  local command = table.concat(argv, " ", i)
+  if command ~= "" then o.command = command end
   return o
 end
 

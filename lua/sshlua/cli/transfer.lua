@@ -6,7 +6,11 @@ local errors = require("sshlua.errors")
 local fleet_args = require("sshlua.cli.fleet_args")
 local fleet_run = require("sshlua.cli.fleet_run")
 local hosts = require("sshlua.hosts")
+local print_to = require("sshlua.cli.fleet_print")
+local glob = require("sshlua.transfer_glob")
 local own = require("sshlua.cli.transfer_options").list
+local task = require("sshlua.task")
+local wildcard = require("sshlua.wildcard")
 
 local misuse = require("sshlua.cli.fleet_options").misuse
 
@@ -22,8 +26,9 @@ local TAIL = [[
 Options may stand behind FROM and TO; "--" ends them. Without -w and -g the hosts are those of the batch job
 (SLURM_JOB_NODELIST, PBS_NODEFILE, BACKENDAI_CLUSTER_HOSTS).
 
-exit status: 0 all went well, 2 usage, 3 something failed, 4 some host unreachable, unauthenticated or untrusted,
-124 some timeout, 130 ^C, 5 --check found differences; of several the first of 2, 130, 4, 124, 3. The first ^C starts
+exit status: 0 all went well, 2 usage, 1 something here failed, 3 something there did, 4 some host unreachable,
+unauthenticated or untrusted, 124 some timeout, 130 ^C, 5 --check found differences; of several the first of 2, 1,
+130, 4, 124, 3. The first ^C starts
 nothing new, the second cancels. See docs/transfers.md.
 ]]
 
@@ -60,6 +65,30 @@ local function from_stdin(fleet)
   return { data = table.concat(pieces) }
 end
 
+--- What is not here is said once, before anybody is connected to.
+local function check_here(verb, words, n)
+  for i = 1, n do
+    local path = words[i]
+    local ok, err = true, nil
+    if verb ~= "put" or path ~= "-" then ok, err = pcall(task.await, core.fs_lstat, path) end
+    if not ok and not errors.is(err, "io") then error(err, 0) end
+    if not ok and not (verb == "put" and wildcard.is_magic(path) and glob.here(path)[1]) then
+      errors.raise({ kind = "io", message = ("%s: %s"):format(verb, err.message) })
+    end
+  end
+end
+
+--- SFTP knows no "~"; with --parents a directory of that name would be made.
+local function check_there(verb, words, first, last)
+  for i = first, last do
+    local rest = words[i]:match("^~/?(.*)$")
+    if rest and (rest == "" or words[i]:sub(2, 2) == "/") then
+      misuse("%s: ~ is not expanded on hosts, and a name without / in front is below the home there: %s instead of %s",
+        verb, errors.excerpt(rest == "" and "./" or rest), errors.excerpt(words[i]))
+    end
+  end
+end
+
 --- What is copied, and where to.
 local function operands(o, verb)
   local n = #o.rest
@@ -67,6 +96,12 @@ local function operands(o, verb)
   if verb == "sync" and n > 2 then misuse("sync: one FROM and one TO expected, got %d words", n) end
   for _, word in ipairs(o.rest) do
     if word == "" then misuse("%s: empty file name", verb) end
+  end
+  if verb == "get" or o.transfer.pull then
+    check_there(verb, o.rest, 1, n - 1)
+  else
+    check_there(verb, o.rest, n, n)
+    check_here(verb, o.rest, n - 1)
   end
   local from = o.rest[1]
   if n > 2 then from = { (table.unpack or unpack)(o.rest, 1, n - 1) } end -- luacheck: ignore 143
@@ -110,13 +145,16 @@ end
 
 local function hint_of(err) return errors.is(err) and rawget(err, "hint") or nil end
 
+local function say_hints(rs)
+  for hint, host in print_to.hints(rs) do io.stderr:write(host, ": hint: ", hint, "\n") end
+end
+
 local function complain(r)
   if r.failed and #r.failed > 0 then
     say_list(r, r.failed, "failed")
   else
     say(r, r:problem() or "failed")
   end
-  if hint_of(r.err) then say(r, "hint: " .. hint_of(r.err)) end
 end
 
 local function outcome(r) return r.stdout ~= "" and r:text() or r:status() end
@@ -130,6 +168,7 @@ local function print_plain(o, rs, stopped)
     end
     if not o.quiet and not o.fold then io.stdout:write(r.host, ": ", outcome(r), "\n") end
   end
+  say_hints(rs)
   if o.fold and not o.quiet then io.stdout:write(tostring(rs:group()), "\n") end
   if not o.quiet and #rs > 1 then
     io.stderr:write(tostring(rs), stopped and ("; stopped: %s"):format(stopped) or "", "\n")

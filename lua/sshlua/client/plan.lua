@@ -50,7 +50,7 @@ function M.new(values, command, has_terminal)
   local text = text_of(values, command)
   local what = what_of(values, text)
   local no_input = values.stdinnull == true
-  local pty, refused = wants_pty(values.requesttty, command, has_terminal and not no_input)
+  local pty, refused = wants_pty(values.requesttty, text, has_terminal and not no_input)
   if what == "none" then pty, refused = false, false end
   local escape = values.escapechar
   return {

@@ -10,6 +10,9 @@ local await = task.await
 
 local function ignore() end
 
+--- Who started us has closed the descriptor: it is as /dev/null, as with ssh.
+local function is_closed(err) return err.name == "EBADF" end
+
 --- Nobody reads our output any more: a command that goes on writing is told (as ssh tells OpenSSH's sshd), and what
 --- still comes is dropped.
 local function abandoned(ch, stream)
@@ -30,6 +33,7 @@ end
 --- What is done when an output could not be written: what still comes is dropped.
 function M.cannot_write(ch, stream, words, err)
   if not errors.is(err, "io") then error(err, 0) end
+  if is_closed(err) then return await(ch.pass_out, ch, stream, -1) end
   if err.name ~= "EPIPE" then
     words:error(("cannot write to standard %s: %s"):format(stream == 0 and "output" or "error", err.message))
   end
@@ -50,7 +54,9 @@ function M.feed(ch, pass, words)
   local ok, err = true, nil
   if pass then ok, err = pcall(pass) end
   if not ok and errors.is(err, "cancelled") then error(err, 0) end
-  if not ok and errors.is(err, "io") then words:error("cannot read standard input: " .. err.message) end
+  if not ok and errors.is(err, "io") and not is_closed(err) then
+    words:error("cannot read standard input: " .. err.message)
+  end
   pcall(await, ch.send_eof, ch) -- a lost connection is told by whoever reads
 end
 

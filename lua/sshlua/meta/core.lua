@@ -262,6 +262,10 @@ function core.signal(name, fn) end
 ---@return integer
 function core.getpid() end
 
+--- How many descriptors this process may have open; math.huge when nothing limits them.
+---@return number
+function core.max_files() end
+
 --- Who runs this; only uid when the number has no entry.
 ---@return { uid: integer, name?: string, home?: string, shell?: string }
 function core.user() end

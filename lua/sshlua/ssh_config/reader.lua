@@ -32,12 +32,14 @@ local function describe(path, item, message)
   return ("%s: %s: %s"):format(where, item.def and item.def.title or item.word, message)
 end
 
+local IN_FILE = "correct the line, or leave the file out: ssh_config = false, -F none"
+
 --- Raises what is wrong in a file. `problems` has { line=, message= }.
 local function raise_problems(path, problems)
   local first, more = problems[1], #problems - 1
   errors.raise({
     kind = "config", message = first.message .. (more > 0 and (" (and %d more)"):format(more) or ""),
-    hint = first.hint or "correct the line, or leave the file out: ssh_config = false, -F none",
+    hint = first.hint or first.line ~= 0 and IN_FILE or nil,
     path = path, problems = problems,
   })
 end

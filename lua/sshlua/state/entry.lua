@@ -245,7 +245,7 @@ function M.file(path, opts, level)
   local cap = (secret or opts.diff == false) and -1 or frame.TEXT_MAX
   return {
     op = "file", path = path, label = paths.label("file", path), subject = errors.excerpt(path, 1000), script = FILE,
-    stdin = stdin, at = at, names = { owner, group },
+    stdin = stdin, at = at, names = { owner, group }, makes = state == "present" and { file = at } or nil,
     args = { at, state, mode, shown, owner, group, content and "1" or "", length == "" and 0 or length, cap,
       opts.follow and "1" or "" },
     read = function(records) return file_states(records, content, secret or opts.diff == false) end,

@@ -162,11 +162,15 @@ end
 local hints = {
   { "[Rr]ead%-only file system", "the file system is mounted read-only there" },
   { "[Pp]ermission denied", "option sudo = true does it as root" },
+  { "[Aa]ccess denied", "option sudo = true does it as root" },
+  { "authentication required", "option sudo = true does it as root" },
   { "not permitted", "option sudo = true does it as root" },
   { "must be root", "option sudo = true does it as root" },
+  { "[Ss]uper%-?user", "option sudo = true does it as root" },
   { "are you root", "option sudo = true does it as root" },
   { "[Nn]o space left", "the disk is full there" },
-  { "not found", "is it installed, and in the PATH of commands that are run over SSH?" },
+  { "unable to lock database", "if nobody does, remove /var/lib/pacman/db.lck there" },
+  { "%S: not found", "is it installed, and in the PATH of commands that are run over SSH?" },
 }
 
 local function hint_for(text, hint)

@@ -2,115 +2,27 @@
 
 local errors = require("sshlua.errors")
 local frame = require("sshlua.state.frame")
+local managers = require("sshlua.state.package_managers")
 local options = require("sshlua.options")
 
 local M = {}
 
--- For each manager: version NAME sets v, "" when it is not installed; planned NAME... prints lines "NAME VERSION" for
--- what an installation would bring; removal NAME... (apt) sets what else would go; install, upgrade, remove NAME... do
--- it; refresh fetches the lists.
-local APT = [[
-manager=apt
-DEBIAN_FRONTEND=noninteractive DEBIAN_PRIORITY=critical NEEDRESTART_MODE=l
-export DEBIAN_FRONTEND DEBIAN_PRIORITY NEEDRESTART_MODE
-apt() {
-  apt-get -q -y -o DPkg::Lock::Timeout="$patience" -o Dpkg::Options::=--force-confdef \
-    -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
-}
-version() {
-  v=$(dpkg-query -W -f '${db:Status-Abbrev} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^.i. *//p' | head -n 1)
-}
-planned() {
-  plan=$(apt-get -q -y -s install "$@" </dev/null) || return
-  printf '%s\n' "$plan" | sed -n 's/^Inst \([^ ]*\) .*(\([^ ]*\) .*/\1 \2/p'
-}
-removal() {
-  plan=$(apt-get -q -y -s remove "$@" </dev/null 2>&1) || { printf '%s\n' "$plan" >&2; return 1; }
-  for name in $(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\) .*/\1/p'); do
-    case " $* " in *" ${name%%:*} "*) ;; *) also="$also $name" ;; esac
-  done
-}
-refresh() { apt update; }
-install() { apt install "$@"; }
-upgrade() { apt install "$@"; }
-remove() { apt remove "$@"; }
-]]
-
-local DNF = [[
-manager=$(command -v dnf || command -v microdnf || command -v yum)
-version() { v=$(rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null | tail -n 1) || v=; case $v in *' '*) v= ;; esac; }
-planned() {
-  for name in "$@"; do
-    newest=$($manager -q repoquery --latest-limit=1 --qf '%{evr}\n' "$name" </dev/null | tail -n 1) || return
-    [ -n "$newest" ] || { echo "No match for argument: $name" >&2; return 1; }
-    printf '%s %s\n' "$name" "${newest#0:}"
-  done
-}
-refresh() { $manager -y -q makecache </dev/null >&2; }
-install() { $manager -y -q install "$@" </dev/null >&2; }
-upgrade() { $manager -y -q install "$@" </dev/null >&2 && $manager -y -q upgrade "$@" </dev/null >&2; }
-remove() { $manager -y -q remove "$@" </dev/null >&2; }
-]]
-
-local ZYPPER = [[
-manager=zypper
-version() { v=$(rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null | tail -n 1) || v=; case $v in *' '*) v= ;; esac; }
-planned() {
-  for name in "$@"; do
-    newest=$(zypper -n -q info "$name" </dev/null | sed -n 's/^Version *: *//p' | tail -n 1) || return
-    [ -n "$newest" ] || { echo "package '$name' not found" >&2; return 1; }
-    printf '%s %s\n' "$name" "$newest"
-  done
-}
-refresh() { zypper -n -q refresh </dev/null >&2; }
-install() { zypper -n -q install -- "$@" </dev/null >&2; }
-upgrade() { zypper -n -q install -- "$@" </dev/null >&2 && zypper -n -q update -- "$@" </dev/null >&2; }
-remove() { zypper -n -q remove -- "$@" </dev/null >&2; }
-]]
-
-local APK = [[
-manager=apk
-version() {
-  v=
-  apk info -e "$1" >/dev/null 2>&1 || return 0
-  v=$(apk list -I "$1" 2>/dev/null | sed -n "1s/^$1-\([^ ]*\) .*/\1/p")
-}
-planned() {
-  plan=$(apk add --simulate -u "$@" </dev/null) || return
-  printf '%s\n' "$plan" | sed -n -e 's/^.*) Installing \([^ ]*\) (\([^ ]*\))$/\1 \2/p' \
-    -e 's/^.*) Upgrading \([^ ]*\) (.* -> \([^ ]*\))$/\1 \2/p'
-}
-refresh() { apk update -q >&2; }
-install() { apk add -q "$@" </dev/null >&2; }
-upgrade() { apk add -q -u "$@" </dev/null >&2; }
-remove() { apk del -q "$@" </dev/null >&2; }
-]]
-
-local PACMAN = [[
-manager=pacman
-version() { v=$(pacman -Q -- "$1" 2>/dev/null | sed -n '1s/^[^ ]* //p'); }
-planned() { pacman -S -p --print-format '%n %v' -- "$@" </dev/null; }
-refresh() { pacman -S -y --noconfirm >&2; }
-install() { pacman -S --noconfirm --needed -- "$@" </dev/null >&2; }
-upgrade() { install "$@"; }
-remove() { pacman -R --noconfirm -- "$@" </dev/null >&2; }
-]]
-
 local SCRIPT = [[
 want=$1 fresh=$2 patience=$3
 shift 3
+]] .. managers.patience .. [[
 if command -v apt-get >/dev/null 2>&1 && command -v dpkg-query >/dev/null 2>&1; then
-]] .. APT .. [[
+]] .. managers.apt .. [[
 elif command -v dnf >/dev/null 2>&1 || command -v microdnf >/dev/null 2>&1; then
-]] .. DNF .. [[
+]] .. managers.dnf .. [[
 elif command -v zypper >/dev/null 2>&1; then
-]] .. ZYPPER .. [[
+]] .. managers.zypper .. [[
 elif command -v yum >/dev/null 2>&1; then
-]] .. DNF .. [[
+]] .. managers.dnf .. [[
 elif command -v apk >/dev/null 2>&1; then
-]] .. APK .. [[
+]] .. managers.apk .. [[
 elif command -v pacman >/dev/null 2>&1; then
-]] .. PACMAN .. [[
+]] .. managers.pacman .. [[
 else
   fail "none of apt-get, dnf, zypper, yum, apk and pacman is there"
 fi
@@ -133,7 +45,9 @@ for name in "$@"; do
   esac
 done
 plan= also=
-if [ -n "$names" ] && [ "$want" = absent ] && [ "$manager" = apt ]; then
+# only apt shows everybody what it would do
+[ -z "$names" ] || [ "$manager" = apt ] || may
+if [ -n "$names" ] && [ "$want" = absent ]; then
   removal $names || fail "they cannot be removed"
   [ -z "$also" ] || say also "${also# }"
 fi
@@ -188,7 +102,7 @@ finish
 
 ---@class sshlua.PackageOptions: sshlua.StateOptions
 ---@field update_cache? boolean fetch the lists of what there is first
----@field lock_timeout? integer apt: seconds to wait while somebody else installs, default 60
+---@field lock_timeout? integer seconds to wait while somebody else installs, default 60
 local package_options = frame.with({ update_cache = "boolean", lock_timeout = "count" })
 
 local NAMES_MAX = 500
@@ -225,6 +139,9 @@ M["package"] = function(name, want, opts, level)
   for _, one in ipairs(names) do args[#args + 1] = one end
   return {
     op = "package", label = label, subject = "packages", script = SCRIPT, args = args,
+    hint = function(records)
+      return not records.manager and "h:run runs the installer that this host has" or nil
+    end,
     makes = want ~= "absent" and { packages = true } or nil, lists = { before = true, after = true },
     read = function(records)
       local before, after = versions(records, "before", names), versions(records, "after", names)

@@ -1,18 +1,33 @@
 --- What the verbs of a dry run would have made on a host, so that those behind them can go on as if it were there: the
---- directory of a file, the owner, the package of a service. Forgotten when something is really done.
+--- directory of a file, the owner, a service's unit or package. Forgotten when something is really done.
 
 local M = {}
 
---- Notes what `plan` would have made: its `makes` is { dir = path }, { name = user } or { packages = true }.
+local function known_of(host)
+  host.target.pretended = host.target.pretended or { dirs = {}, names = {} }
+  return host.target.pretended
+end
+
+--- Notes that a file would have been written. Only the units of systemd and the scripts of other systems matter: names
+--- "unit:NAME".
+---@param host sshlua.Host
+---@param path string
+function M.file(host, path)
+  local unit = path:match("^/etc/systemd/system/([^/]+)$") or path:match("^/etc/init%.d/([^/]+)$")
+    or path:match("^/[%w/]*lib/systemd/system/([^/]+)$")
+  if unit then known_of(host).names["unit:" .. unit] = true end
+end
+
+--- Notes what `plan` would have made: `makes` is { dir = path }, { file = path }, { name = user }, { packages = true }.
 ---@param host sshlua.Host
 function M.note(host, plan, dry_run, changed)
   local target = host.target
   if not dry_run then
     target.pretended = nil
   elseif changed and plan.makes then
-    local known = target.pretended or { dirs = {}, names = {} }
-    target.pretended = known
+    local known = known_of(host)
     if plan.makes.dir then known.dirs[plan.makes.dir] = true end
+    if plan.makes.file then M.file(host, plan.makes.file) end
     if plan.makes.name then known.names[plan.makes.name] = true end
     if plan.makes.packages then known.packages = true end
   end

@@ -4,90 +4,31 @@
 local errors = require("sshlua.errors")
 local frame = require("sshlua.state.frame")
 local options = require("sshlua.options")
+local systems = require("sshlua.state.service_systems")
 
 local M = {}
 
--- For each system: look sets active (active, inactive, failed, ...) and enabled (enabled, disabled, static, ...); act
--- VERB does it.
 local SCRIPT = [[
-n=$1 want=$2 enable=$3
+n=$1 want=$2 enable=$3 once= acted=
 unknown() {
-  assumed + || fail "there is no such service${1-}"
-  active=inactive enabled=disabled
+  # with its last work the unit may go
+  if [ -n "$acted" ]; then active=inactive enabled=$acted; return; fi
+  assumed + || assumed "unit:$n" || assumed "unit:$n.service" || fail "there is no such service${1-}"
+  active=inactive enabled=disabled unable= once=
 }
 if [ -d /run/systemd/system ]; then
-  system=systemd
-  look() {
-    active= enabled= loaded=
-    shown=$(systemctl show -p LoadState -p ActiveState -p UnitFileState "$n" </dev/null) || fail "systemd does not say"
-    while IFS='=' read -r key value; do
-      case $key in
-      LoadState) loaded=$value ;;
-      ActiveState) active=$value ;;
-      UnitFileState) enabled=${value:-unknown} ;;
-      esac
-    done <<END
-$shown
-END
-    case $loaded in
-    not-found)
-      unknown
-      return ;;
-    masked) [ -z "$enable" ] && [ "$want" = stopped ] || fail "it is masked: systemctl unmask it first" ;;
-    esac
-    [ -n "$active" ] || fail "systemd does not say"
-    # on the way: it is where it goes
-    case $active in activating | reloading | refreshing) active=active ;; deactivating) active=inactive ;; esac
-  }
-  act() { systemctl "$1" "$n" </dev/null >&2; }
+]] .. systems.systemd .. [[
 elif command -v rc-service >/dev/null 2>&1; then
-  system=openrc
-  look() {
-    rc-service -e "$n" || { unknown; return; }
-    case $(rc-service "$n" status 2>&1) in
-    *started*) active=active ;;
-    *crashed*) active=failed ;;
-    *) active=inactive ;;
-    esac
-    enabled=disabled
-    for name in $(rc-update show default | sed 's/|.*//'); do [ "$name" != "$n" ] || enabled=enabled; done
-  }
-  act() {
-    case $1 in
-    enable) rc-update add "$n" default >&2 ;;
-    disable) rc-update del "$n" default >&2 ;;
-    *) rc-service "$n" "$1" </dev/null >&2 ;;
-    esac
-  }
+]] .. systems.openrc .. [[
 else
-  system=sysv
-  init=/etc/init.d
-  [ -d "$init" ] || init=/etc/rc.d/init.d
-  look() {
-    [ -x "$init/$n" ] || { unknown ", and no systemd or OpenRC"; return; }
-    if "$init/$n" status </dev/null >/dev/null 2>&1; then active=active; else active=inactive; fi
-    enabled=disabled
-    set +f
-    for link in /etc/rc[2345].d/S[0-9][0-9]"$n" /etc/rc.d/rc[2345].d/S[0-9][0-9]"$n"; do
-      [ ! -h "$link" ] || enabled=enabled
-    done
-    set -f
-  }
-  act() {
-    case $1 in
-    enable | disable)
-      if command -v update-rc.d >/dev/null 2>&1; then
-        [ "$1" = disable ] || update-rc.d "$n" defaults >&2
-        update-rc.d "$n" "$1" >&2
-      elif command -v chkconfig >/dev/null 2>&1; then
-        if [ "$1" = enable ]; then chkconfig "$n" on; else chkconfig "$n" off; fi >&2
-      else
-        fail "neither update-rc.d nor chkconfig is there"
-      fi ;;
-    *) "$init/$n" "$1" </dev/null >&2 ;;
-    esac
-  }
+]] .. systems.sysv .. [[
 fi
+reached() {
+  case $want,$active in
+  ,* | started,active | restarted,active | reloaded,active | stopped,inactive | stopped,failed) ;;
+  *) return 1 ;;
+  esac
+}
 tell() { say "$1.active" "$active"; say "$1.enabled" "$enabled"; }
 say system "$system"
 look
@@ -95,29 +36,40 @@ tell before
 todo=
 case $want in
 started) [ "$active" = active ] || todo=start ;;
-stopped) [ "$active" != active ] || todo=stop ;;
+stopped) case $active in inactive | failed) ;; *) todo=stop ;; esac ;;
 restarted) todo=restart ;;
-reloaded) todo=reload ;;
+reloaded) if [ "$active" = active ]; then todo=reload; else todo=start; fi ;;
 esac
 switch=
 case $enable in
-yes) case $enabled in enabled | static | alias | generated | indirect | enabled-runtime) ;; *) switch=enable ;; esac ;;
+yes) case $enabled in enabled | static | alias | generated | indirect) ;; *) switch=enable ;; esac ;;
 no) case $enabled in enabled | enabled-runtime) switch=disable ;; esac ;;
 esac
+for verb in $switch $todo; do able "$verb"; done
 [ -z "$todo" ] || say action "$todo"
 [ -z "$todo$switch" ] || say changed 1
 if [ -n "$dry" ]; then
+  for verb in $switch $todo; do permitted "$verb"; done
   case $todo in start | restart | reload) active=active ;; stop) active=inactive ;; esac
+  [ "$todo,$once" != restart,1 ] || active=inactive
   case $switch in enable) enabled=enabled ;; disable) enabled=disabled ;; esac
-else
+elif [ -n "$todo$switch" ]; then
   [ -z "$switch" ] || act "$switch" || fail "it cannot be ${switch}d"
-  if [ "$todo" = reload ] && [ "$active" != active ]; then todo=start; fi
-  [ -z "$todo" ] || act "$todo" || fail "it cannot $todo"
+  [ -z "$todo" ] || act "$todo" || { why "$todo"; fail "it cannot $todo"; }
+  acted=$enabled
+  [ "$switch" != disable ] || acted=disabled
   look
-  case $want in
-  started | restarted | reloaded) [ "$active" = active ] || fail "it does not run: it is $active" ;;
-  stopped) [ "$active" != active ] || fail "it runs still" ;;
-  esac
+  tries=0
+  while [ $tries -lt $grace ] && ! reached; do
+    sleep 1
+    tries=$((tries + 1))
+    look
+  done
+  if ! reached && [ "$want,$once,$active" != restarted,1,inactive ]; then
+    [ "$want" != stopped ] || fail "it runs still"
+    why "$todo"
+    fail "it does not run: it is $active$detail"
+  fi
 fi
 tell after
 finish
@@ -149,7 +101,10 @@ function M.service(name, want, opts, level)
   local enable = opts.enabled == nil and "" or opts.enabled and "yes" or "no"
   return {
     op = "service", label = "service " .. name, subject = "service " .. name, script = SCRIPT,
-    args = { name, want or "", enable },
+    args = { name, want or "", enable }, names = { "unit:" .. name, "unit:" .. name .. ".service" },
+    hint = function(records)
+      return records.journal and ("systemctl status %s tells more there"):format(errors.excerpt(records.journal, 200))
+    end,
     read = function(records)
       local before, after = state(records, "before"), state(records, "after")
       local action = records.action and word_of(records, "action")
