@@ -117,7 +117,8 @@ describe("sshlua ssh at a terminal", function()
 
   it_shows("has the other escapes: help, connections, a level, and what there is not", function()
     local t = shell()
-    t:enter "clear"
+    t:enter "clear; echo clea''red"
+    t:expect "cleared\nfar" -- or it would wipe what comes now
     t:type "~?"
     t:expect "~%.%s+end the connection.-\n ~~%s+send the key"
     t:type "~#"

@@ -74,9 +74,9 @@ add {
     local again = jump_config.chain(jump_config.text(chain))
     assert((chain.last.port or 22) >= 1 and (chain.last.port or 22) <= 65535) -- the host may be "[]", as with ssh
     if chain.last.host:find "[%[%]%s%c/]" or chain.last.host:lower() == "none" then return end
-    local hash = (chain.last.user or ""):find "#" -- begins a comment when it is read again, as in ssh
+    local cut = (chain.last.user or ""):find "[#%s]" -- a comment or an end when it is read again, as in ssh
     local host = chain.last.host:gsub("%.$", "") -- a domain name in an ssh:// URI loses its last dot
-    if again and again.last and not hash then assert(again.last.host == chain.last.host, jump_config.text(chain)) end
+    if again and again.last and not cut then assert(again.last.host == chain.last.host, jump_config.text(chain)) end
     local ours = jump_config.hops(jump_config.option { last = chain.last })
     assert(#ours == 1 and ours[1]:find(host, 1, true), jump_config.option { last = chain.last })
   end,
