@@ -2,6 +2,7 @@
 local cassette = require "sshlua.cassette"
 local core = require "sshlua.core"
 local files = require "spec.support.files"
+local fleets = require "spec.support.fleets"
 local journal_file = require "sshlua.journal_file"
 local json = require "sshlua.json"
 local run = require "spec.support.run"
@@ -13,12 +14,7 @@ local get, start_fleet, stop_fleet = t.shared_fleet { hosts = 3, homes = true }
 
 local dense = os.getenv "SSHLUA_LONG" -- every byte
 
-local function connections()
-  local _, bed = get()
-  local count = 0
-  for _, one in ipairs(bed.hosts) do count = count + bed:connections(one.name) end
-  return count
-end
+local function connections() return fleets.connections(select(2, get())) end
 
 local function path_of(name) return files.directory() .. "/cassettes/" .. (name or "a.jsonl") end
 

@@ -3,6 +3,7 @@
 local cassette = require "sshlua.cassette"
 local core = require "sshlua.core"
 local files = require "spec.support.files"
+local fleets = require "spec.support.fleets"
 local pool = require "sshlua.pool"
 local run = require "spec.support.run"
 local ssh = require "sshlua"
@@ -31,12 +32,7 @@ local get, start_fleet, stop_fleet = t.shared_fleet {
 
 local function path() return files.directory() .. "/a.jsonl" end
 
-local function connections()
-  local _, bed = get()
-  local count = 0
-  for _, one in ipairs(bed.hosts) do count = count + bed:connections(one.name) end
-  return count
-end
+local function connections() return fleets.connections(select(2, get())) end
 
 local function record(fn, opts)
   t.defer(pool.close_all)

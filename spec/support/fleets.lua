@@ -16,4 +16,11 @@ function M.environment(fleet, more)
     SLURM_JOB_NODELIST = false, PBS_NODEFILE = false, BACKENDAI_CLUSTER_HOSTS = false, SSHLUA_INVENTORY = false }
 end
 
+-- How many connections its hosts have had.
+function M.connections(fleet)
+  local count = 0
+  for _, h in ipairs(fleet.hosts) do count = count + fleet:connections(h.name) end
+  return count
+end
+
 return M
