@@ -104,6 +104,37 @@ static void test_round_trips(void) {
   }
 }
 
+/* The same packet twice: as a whole, and with its bulk apart. */
+static bool same_from_apart(const cipher *c, size_t len, size_t lead, size_t bulk) {
+  LIBSSH2_SESSION session = {0};
+  void *out = start(NULL, c, 1);
+  session.local.crypt_abstract = start(NULL, c, 1);
+  session.local.seqno = 5;
+  unsigned char *whole = packet_new(len, 3), *around = packet_copy(whole, len), *from = malloc(bulk + 1);
+  if (!from) abort();
+  memcpy(from, whole + HEAD + lead, bulk);
+  memset(around + HEAD + lead, 0xcc, bulk);
+  bool ok = seal(c, &out, 5, whole, len) >= 0 && sl_cipher_seal_from(&session, around, len, lead, from, bulk) &&
+            memcmp(whole, around, HEAD + len + TAG) == 0;
+  stop(c, &out);
+  stop(c, &session.local.crypt_abstract);
+  free(whole);
+  free(around);
+  free(from);
+  return ok;
+}
+
+static void test_apart(void) {
+  check_case("a packet whose bulk lies elsewhere is sealed to the same bytes");
+  for (int i = 0; i < COUNT; i++) {
+    CHECK(same_from_apart(ours(i), 32, 16, 0));
+    CHECK(same_from_apart(ours(i), 32, 16, 16));
+    CHECK(same_from_apart(ours(i), 48, 16, 16));
+    CHECK(same_from_apart(ours(i), 32016, 16, 31984));
+    CHECK(same_from_apart(ours(i), 32768, 48, 32704));
+  }
+}
+
 static void test_sequence_wrap(void) {
   check_case("sequence numbers wrap at 2^32");
   for (int i = 0; i < COUNT; i++) {
@@ -287,6 +318,7 @@ int main(void) {
   test_self_test();
   test_known_answers();
   test_round_trips();
+  test_apart();
   test_sequence_wrap();
   test_nonce_once();
   test_agreement();

@@ -42,11 +42,21 @@ bool sl_gcm_end(sl_aead *s, unsigned char *to, const unsigned char *from, size_t
          EVP_CipherFinal_ex(s->ctx, none, &n) > 0;
 }
 
+static bool gcm_tag(sl_aead *s, unsigned char *tag) {
+  return EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, SL_AEAD_TAG, tag) > 0;
+}
+
 static bool gcm_packet(sl_aead *s, unsigned char *buf, size_t len) {
   unsigned char *body = buf + SL_AEAD_LENGTH;
-  if (!sl_gcm_begin(s, buf, len) || !sl_gcm_end(s, body, body, len)) return false;
-  return !s->encrypt ||
-         EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, SL_AEAD_TAG, body + len) > 0;
+  return sl_gcm_begin(s, buf, len) && sl_gcm_end(s, body, body, len) && (!s->encrypt || gcm_tag(s, body + len));
+}
+
+bool sl_gcm_seal_from(sl_aead *s, unsigned char *buf, size_t len, size_t lead, const unsigned char *from, size_t bulk) {
+  unsigned char *body = buf + SL_AEAD_LENGTH, *rest = body + lead + bulk;
+  int n;
+  return sl_gcm_begin(s, buf, len) && EVP_CipherUpdate(s->ctx, body, &n, body, (int)lead) > 0 &&
+         EVP_CipherUpdate(s->ctx, body + lead, &n, from, (int)bulk) > 0 &&
+         sl_gcm_end(s, rest, rest, len - lead - bulk) && gcm_tag(s, body + len);
 }
 
 /* OpenSSH's PROTOCOL.chacha20poly1305: the nonce is the sequence number in 64 bits, big endian.

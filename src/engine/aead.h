@@ -45,6 +45,10 @@ bool sl_aead_packet(sl_aead *s, unsigned int seqno, unsigned char *packet,
 bool sl_gcm_begin(sl_aead *s, unsigned char *packet, size_t len);
 bool sl_gcm_end(sl_aead *s, unsigned char *to, const unsigned char *from, size_t len);
 
+/* Seals a packet of which `bulk` bytes, `lead` behind the length field, are still at `from`; both are whole blocks.
+   AES-GCM only. */
+bool sl_gcm_seal_from(sl_aead *s, unsigned char *packet, size_t len, size_t lead, const unsigned char *from, size_t bulk);
+
 bool sl_aead_keyfile(sl_aead *s, unsigned char *data, int len);
 
 #endif

@@ -175,6 +175,17 @@ bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len)
   return false;
 }
 
+bool sl_cipher_seal_from(LIBSSH2_SESSION *session, unsigned char *packet, size_t len, size_t lead,
+                         const unsigned char *from, size_t bulk) {
+  sl_aead *s = state_of(&session->local.crypt_abstract);
+  if (s && !s->failed && !s->poly1305 && bulk > 0) {
+    s->failed = len > SL_AEAD_BODY_MAX || !sl_gcm_seal_from(s, packet, len, lead, from, bulk);
+    return !s->failed;
+  }
+  if (bulk > 0) memcpy(packet + SL_CIPHER_LENGTH + lead, from, bulk);
+  return sl_cipher_seal(session, packet, len);
+}
+
 static int cipher_dtor(LIBSSH2_SESSION *session, void **abstract) {
   sl_aead *s = abstract ? state_of(abstract) : NULL;
   (void)session;

@@ -38,6 +38,10 @@ bool sl_cipher_peek(LIBSSH2_SESSION *session, unsigned char *packet, size_t len,
 bool sl_cipher_finish(LIBSSH2_SESSION *session, const unsigned char *packet, size_t len, unsigned char *to);
 
 bool sl_cipher_seal(LIBSSH2_SESSION *session, unsigned char *packet, size_t len); /* in place, with room for the tag */
+/* The same, but for `bulk` bytes that stand at `from` and not yet in the packet, `lead` bytes behind the length field. Both
+   are multiples of SL_CIPHER_PEEK: a block of any cipher. */
+bool sl_cipher_seal_from(LIBSSH2_SESSION *session, unsigned char *packet, size_t len, size_t lead,
+                         const unsigned char *from, size_t bulk);
 #endif
 
 #endif

@@ -36,6 +36,25 @@ static bool padding_fill(sl_engine *e, unsigned char *to, size_t len) {
   return true;
 }
 
+/* Of a long piece the bulk is read where it lies, by the cipher: what is left is copied into the packet around it. */
+typedef struct apart {
+  const unsigned char *from;
+  size_t lead, bulk; /* bytes of the body before it, its own; whole blocks */
+} apart;
+
+static apart copy_around(unsigned char *body, size_t head_len, const unsigned char *bytes, size_t len) {
+  enum { BLOCK = SL_CIPHER_PEEK, LONG = 2048 };
+  size_t lead = (head_len + BLOCK - 1) / BLOCK * BLOCK, early = lead - head_len;
+  if (len < LONG) {
+    if (len) memcpy(body + head_len, bytes, len);
+    return (apart){bytes, lead, 0};
+  }
+  size_t bulk = (len - early) / BLOCK * BLOCK, late = early + bulk;
+  memcpy(body + head_len, bytes, early);
+  memcpy(body + head_len + late, bytes + late, len - late);
+  return (apart){bytes + early, lead, bulk};
+}
+
 static int seal(sl_engine *e, const unsigned char *data, size_t len, const unsigned char *more, size_t more_len) {
   LIBSSH2_SESSION *s = e->raw;
   size_t payload = len + more_len, padding = padding_for(s, payload), body = 1 + payload + padding;
@@ -43,11 +62,11 @@ static int seal(sl_engine *e, const unsigned char *data, size_t len, const unsig
   if (!sl_buf_reserve(&e->wire.out, whole)) return LIBSSH2_ERROR_ALLOC;
   unsigned char *packet = (unsigned char *)e->wire.out.data + e->wire.out.end, *at = packet + SL_CIPHER_LENGTH;
   _libssh2_htonu32(packet, (uint32_t)body);
-  *at++ = (unsigned char)padding;
-  memcpy(at, data, len);
-  if (more_len) memcpy(at + len, more, more_len);
-  if (!padding_fill(e, at + payload, padding)) return LIBSSH2_ERROR_RANDGEN;
-  if (!sl_cipher_seal(s, packet, body)) return LIBSSH2_ERROR_ENCRYPT;
+  at[0] = (unsigned char)padding;
+  memcpy(at + 1, data, len);
+  apart a = copy_around(at, 1 + len, more, more_len);
+  if (!padding_fill(e, at + 1 + payload, padding)) return LIBSSH2_ERROR_RANDGEN;
+  if (!sl_cipher_seal_from(s, packet, body, a.lead, a.from, a.bulk)) return LIBSSH2_ERROR_ENCRYPT;
   e->wire.out.end += whole;
   s->local.seqno++;
   if (s->kex_strict && data[0] == SSH_MSG_NEWKEYS) s->local.seqno = 0;
