@@ -1,4 +1,6 @@
 /* How transfers share the memory for their blocks. */
+#include <stdlib.h>
+
 #include "check.h"
 #include "sftp/share.h"
 
@@ -22,19 +24,37 @@ static void test_many(void) {
   sl_share s[MANY] = {{0}};
   check_case("many have a few small blocks each, and what they hold beyond that goes back");
   sl_share_join(&s[0], &loop);
-  size_t room = 0;
-  unsigned char *bytes = sl_share_fit(&s[0], NULL, &room, WANTED);
-  CHECK(bytes && room == WANTED && s[0].held == WANTED);
-  CHECK(sl_share_trim(&s[0], bytes, &room, WANTED) == bytes);
+  sl_share_bytes a, b;
+  CHECK(sl_share_take(&s[0], WANTED, &a) && a.size == WANTED && s[0].held == WANTED);
   for (int i = 1; i < MANY; i++) sl_share_join(&s[i], &loop);
   CHECK(sl_share_block(&s[0], WANTED) == SL_SHARE_PIECE);
   CHECK(sl_share_now(&s[0]) * MANY <= (size_t)MANY * SL_SHARE_LEAST);
   CHECK(!sl_share_has_room(&s[0], 1));
   CHECK(sl_share_has_room(&s[1], 3 * SL_SHARE_PIECE));
-  CHECK(sl_share_trim(&s[0], bytes, &room, SL_SHARE_PIECE) == NULL);
-  CHECK(room == 0 && s[0].held == 0);
+  sl_share_give(&s[0], &a, SL_SHARE_PIECE);
+  CHECK(!a.data && s[0].spares == 0 && s[0].held == 0);
+  CHECK(sl_share_take(&s[0], SL_SHARE_PIECE, &a) && sl_share_take(&s[0], SL_SHARE_PIECE, &b));
+  sl_share_give(&s[0], &a, SL_SHARE_PIECE);
   for (int i = 0; i < MANY; i++) sl_share_leave(&s[i]);
-  CHECK(loop.sharing == 0);
+  CHECK(loop.sharing == 0 && s[0].held == SL_SHARE_PIECE);
+  free(b.data);
+}
+
+static void test_spares(void) {
+  sl_share s = {0};
+  sl_share_bytes many[SL_SHARE_SPARES + 1], again;
+  check_case("what was given back last is taken first, and a few pieces are kept at most");
+  for (int i = 0; i <= SL_SHARE_SPARES; i++) CHECK(sl_share_take(&s, WANTED, &many[i]));
+  const unsigned char *last = many[SL_SHARE_SPARES - 1].data;
+  for (int i = 0; i <= SL_SHARE_SPARES; i++) sl_share_give(&s, &many[i], WANTED);
+  CHECK(s.spares == SL_SHARE_SPARES && s.held == SL_SHARE_SPARES * (size_t)WANTED);
+  CHECK(sl_share_take(&s, WANTED - 5, &again) && again.data == last);
+  sl_share_give(&s, &again, WANTED);
+  CHECK(sl_share_take(&s, WANTED + 5, &again) && again.size == WANTED + 5); /* too small: made anew */
+  CHECK(s.held == (SL_SHARE_SPARES - 1) * (size_t)WANTED + WANTED + 5);
+  sl_share_give(&s, &again, WANTED);
+  sl_share_leave(&s);
+  CHECK(s.held == 0 && s.spares == 0);
 }
 
 static void test_small(void) {
@@ -47,6 +67,7 @@ static void test_small(void) {
 int main(void) {
   test_alone();
   test_many();
+  test_spares();
   test_small();
   return check_done();
 }

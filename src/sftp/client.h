@@ -39,6 +39,8 @@ struct sl_sftp_request {
                const sl_sftp_reply *reply); /* reply NULL: the client has failed, see its err */
   unsigned char *data;                      /* SL_WANT_DATA: where the bytes go, room for `room` */
   uint32_t room;
+  unsigned char *(*place)(sl_sftp_request *r); /* may be NULL; says `data` when the first bytes come. Answers
+                                                  NULL when there is no place: the bytes are dropped */
   uint32_t id; /* 0: not in flight */
 };
 

@@ -181,6 +181,8 @@ static const char *judge_data(sl_sftp_client *c) {
     return "data that does not fit its packet";
   c->in_data = true;
   c->data_got = 0;
+  sl_sftp_request *asked = c->slot_in->request;
+  if (asked && asked->place) asked->data = asked->place(asked);
   return NULL;
 }
 
@@ -214,7 +216,7 @@ static void got_data(sl_sftp_client *c, size_t n) {
 static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
   size_t n = least(c->data_len - c->data_got, len);
   sl_sftp_request *r = c->slot_in->request;
-  if (r) memcpy(r->data + c->data_got, p, n);
+  if (r && r->data) memcpy(r->data + c->data_got, p, n);
   got_data(c, n);
   return n;
 }
@@ -223,7 +225,7 @@ static size_t take_data(sl_sftp_client *c, const unsigned char *p, size_t len) {
    the payload fills, or nobody reads. */
 unsigned char *sl_sftp_room(sl_sftp_client *c, size_t len, size_t space) {
   sl_sftp_request *r = c->in_data && !c->err.kind ? c->slot_in->request : NULL;
-  if (!r || len > c->data_len - c->data_got || space > r->room - c->data_got) return NULL;
+  if (!r || !r->data || len > c->data_len - c->data_got || space > r->room - c->data_got) return NULL;
   return r->data + c->data_got;
 }
 

@@ -8,9 +8,16 @@ static void part_end(sl_sftp_fetch *f) {
   if (--f->pending == 0) f->done(f);
 }
 
+static unsigned char *part_place(sl_sftp_request *r) {
+  const sl_sftp_part *p = (sl_sftp_part *)r;
+  sl_sftp_fetch *f = p->fetch;
+  if (!f->data && !f->err.kind) f->data = f->memory(f);
+  return f->data ? f->data + p->at : NULL;
+}
+
 static bool part_ask(sl_sftp_part *p) {
   sl_sftp_fetch *f = p->fetch;
-  p->req.data = f->data + p->at;
+  p->req.place = part_place;
   return sl_sftp_read(f->client, &p->req, f->handle, f->offset + p->at, &f->err);
 }
 

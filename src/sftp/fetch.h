@@ -17,11 +17,12 @@ typedef struct sl_sftp_part {
 struct sl_sftp_fetch {
   sl_sftp_client *client;
   sl_span handle;
-  unsigned char *data;
+  unsigned char *data; /* room for `len` bytes; NULL: `memory` says it when the first come */
   uint64_t offset;
   size_t len, good; /* asked for; bytes without a gap, when done: fewer at the end of the file */
   sl_err err;
   void (*done)(sl_sftp_fetch *f); /* once, not from within start; err, or `good` bytes */
+  unsigned char *(*memory)(sl_sftp_fetch *f); /* NULL, with err, when there is none; may be NULL itself */
   unsigned pending, size;
   sl_sftp_part *parts; /* `size` of them, the owner's */
 };

@@ -1,11 +1,12 @@
 /* A remote file into a local one, without Lua: blocks of half a megabyte are fetched side by side
-   and written by the thread pool. What counts as safe is what has been written without a gap before
-   it. */
+   and written, at once where no disk has to be waited for and else by the thread pool. What counts
+   as safe is what has been written without a gap before it. */
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "loop/fs.h"
+#include "loop/fs_now.h"
 #include "sftp/call.h"
 #include "sftp/fetch.h"
 #include "sftp/share.h"
@@ -20,20 +21,22 @@ typedef struct block {
   sl_sftp_fetch fetch; /* first */
   get_op *owner;
   block_state state;
-  size_t written, room; /* room: bytes that fetch.data has */
+  sl_share_bytes memory; /* where fetch.data is */
+  size_t written;
   uv_fs_t req;
 } block;
 
 struct get_op {
   sl_op op;
   sl_sftp_handle *handle;
-  int fd;             /* ours */
+  int fd; /* ours */
+  sl_fs_now now;
   uint64_t from, to;  /* where in the remote file, and in the local one */
   uint64_t len, next; /* bytes wanted (UINT64_MAX: to the end), bytes asked for so far */
   bool ended;         /* the end of the file was met */
   bool sparse, holes; /* may zeros be left out; were some */
   unsigned blocks_n, fetching, writing;
-  size_t block_len;
+  size_t block_len, busy; /* busy: bytes of the blocks that are fetched or written */
   block *blocks;
   sl_share share;
 };
@@ -63,7 +66,9 @@ static size_t block_most(const get_op *x) {
 static void block_free(block *b) {
   get_op *x = b->owner;
   b->state = FREE;
-  b->fetch.data = sl_share_trim(&x->share, b->fetch.data, &b->room, block_most(x));
+  x->busy -= b->fetch.len;
+  b->fetch.data = NULL;
+  sl_share_give(&x->share, &b->memory, block_most(x));
 }
 
 static void forget_fetches(get_op *x) {
@@ -76,22 +81,43 @@ static void forget_fetches(get_op *x) {
   x->fetching = 0;
 }
 
+static void block_kept(block *b) {
+  get_op *x = b->owner;
+  x->handle->moved += b->fetch.good;
+  x->writing--;
+  block_free(b);
+  if (!x->op.err.kind) note_safe(x);
+}
+
+static void block_not_kept(block *b, int rc) {
+  get_op *x = b->owner;
+  sl_err err = {0};
+  sl_err_uv(&err, SL_IO, rc, "cannot write the local file");
+  get_failed(x, &err);
+  x->writing--;
+  block_free(b);
+}
+
 static void block_written(uv_fs_t *req);
 
 static void block_write(block *b) {
   get_op *x = b->owner;
+  uint64_t at = x->to + (b->fetch.offset - x->from) + b->written;
   uv_buf_t buf =
       uv_buf_init((char *)b->fetch.data + b->written, (unsigned)(b->fetch.good - b->written));
+  size_t now = sl_fs_write_now(&x->now, x->fd, &buf, 1, at);
+  b->written += now;
+  if (now == buf.len) {
+    block_kept(b);
+    return;
+  }
+  buf = uv_buf_init(buf.base + now, (unsigned)(buf.len - now));
   sl_op_pin(&x->op);
   b->req.data = b;
-  int64_t at = (int64_t)(x->to + (b->fetch.offset - x->from) + b->written);
-  int rc = uv_fs_write(&x->op.loop->uv, &b->req, x->fd, &buf, 1, at, block_written);
+  int rc =
+      uv_fs_write(&x->op.loop->uv, &b->req, x->fd, &buf, 1, (int64_t)(at + now), block_written);
   if (rc >= 0) return;
-  sl_err err = {0};
-  sl_err_uv(&err, SL_IO, rc, "cannot write the local file");
-  get_failed(x, &err);
-  block_free(b);
-  x->writing--;
+  block_not_kept(b, rc);
   sl_op_unpin(&x->op);
 }
 
@@ -102,17 +128,14 @@ static void block_written(uv_fs_t *req) {
   uv_fs_req_cleanup(req);
   if (n > 0) b->written += (size_t)n;
   if (n <= 0) {
-    sl_err err = {0};
-    sl_err_uv(&err, SL_IO, n == 0 ? UV_EIO : (int)n, "cannot write the local file");
-    get_failed(x, &err);
-  }
-  if (n > 0 && b->written < b->fetch.good && !x->op.abandoned) {
+    block_not_kept(b, n == 0 ? UV_EIO : (int)n);
+  } else if (b->written == b->fetch.good) {
+    block_kept(b);
+  } else if (!x->op.abandoned) {
     block_write(b);
   } else {
-    block_free(b);
     x->writing--;
-    if (n > 0) x->handle->moved += b->fetch.good;
-    if (!x->op.err.kind) note_safe(x);
+    block_free(b);
   }
   get_go_on(x);
   sl_op_unpin(&x->op);
@@ -163,19 +186,18 @@ static void block_fetched(sl_sftp_fetch *f) {
   get_go_on(x);
 }
 
+/* As late as can be: most answers come in order, and then all blocks need no more than one or two,
+   which stay in the processor's cache. */
+static unsigned char *block_memory(sl_sftp_fetch *f) {
+  block *b = (block *)f;
+  if (!sl_share_take(&b->owner->share, f->len, &b->memory))
+    sl_err_set(&f->err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
+  return b->memory.data;
+}
+
 /* One block at least: the transfer has to go on. */
-static bool block_room(block *b) {
-  get_op *x = b->owner;
-  size_t need = b->fetch.len;
-  bool more = b->room < need;
-  if (more && (x->fetching || x->writing) && !sl_share_has_room(&x->share, need - b->room))
-    return false;
-  b->fetch.data = sl_share_fit(&x->share, b->fetch.data, &b->room, need);
-  if (b->fetch.data) return true;
-  sl_err err = {0};
-  sl_err_set(&err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
-  get_failed(x, &err);
-  return false;
+static bool may_ask(const get_op *x, size_t len) {
+  return x->busy == 0 || x->busy + len <= sl_share_now(&x->share);
 }
 
 /* A block may have been written before an end in front of it was found (the file grew meanwhile):
@@ -191,12 +213,14 @@ static bool block_fetch(block *b) {
   f->len = left < most ? (size_t)left : most;
   f->err = (sl_err){0};
   f->done = block_fetched;
-  if (!block_room(b)) return false;
+  f->memory = block_memory;
+  if (!may_ask(x, f->len)) return false;
   if (!sl_sftp_fetch_start(f)) {
     get_failed(x, &f->err);
     return false;
   }
   b->state = FETCHING;
+  x->busy += f->len;
   x->fetching++;
   x->next += f->len;
   return true;
@@ -233,7 +257,7 @@ static bool get_cancel(sl_op *op) {
 static void get_clean(sl_op *op) {
   get_op *x = (get_op *)op;
   for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
-    free(x->blocks[i].fetch.data);
+    free(x->blocks[i].memory.data);
     free(x->blocks[i].fetch.parts);
   }
   free(x->blocks);
@@ -292,6 +316,7 @@ static int l_get(lua_State *L) {
   x->blocks_n = (unsigned)blocks;
   x->sparse = sl_opt_boolean(L, 3, "sparse", false);
   x->fd = sl_sftp_own_fd(&x->op, fd);
+  x->now = sl_fs_now_of(x->fd);
   if (!make_blocks(x)) {
     sl_op_release(&x->op);
     return luaL_error(L, "not enough memory");

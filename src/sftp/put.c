@@ -1,7 +1,8 @@
-/* A local file into a remote one, without Lua: the thread pool reads blocks of half a megabyte
-   straight between the heads of WRITE packets, a block is sent from where it lies, and is used
-   again when the server has answered for all of it. What counts as safe is what the server has
-   answered for without a gap before it. */
+/* A local file into a remote one, without Lua. Blocks are read straight between the heads of WRITE
+   packets and sealed from where they lie: one small block after the other while the file is in
+   memory, so that the processor's cache still has it; else the thread pool reads large blocks ahead.
+   A block's memory is free when it has been sent; what counts as safe is what the server has answered
+   for without a gap before it. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,10 @@
 #include <uv.h>
 
 #include "loop/fs.h"
+#include "loop/fs_now.h"
 #include "sftp/call.h"
 #include "sftp/share.h"
+#include "sftp/store.h"
 
 enum {
   BLOCK_DEFAULT = 512 << 10,
@@ -18,6 +21,9 @@ enum {
   BLOCKS_MAX = 64,
   BLOCK_MAX = 16 << 20,
   PACKET_BEST = 131072,
+  AT_ONCE = 128 << 10, /* bytes of a block that is read when the one before it has been sent */
+  AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
+  NOT_IN_MEMORY = 8,   /* blocks by the thread pool after one that had to be waited for */
   HOLE_MIN = 32768,
   BUFFERS = 128
 };
@@ -27,46 +33,43 @@ typedef struct block block;
 
 typedef enum block_state { FREE, READING, SENDING } block_state;
 
-typedef struct packet {
-  sl_sftp_request req;
-  block *owner;
-} packet;
-
 struct block {
-  sl_sftp_segment segment; /* first */
+  sl_sftp_store store; /* first */
   put_op *owner;
   block_state state;
-  bool queued;      /* the segment is with the client */
   uint64_t offset;  /* from the beginning of the transfer */
   size_t want, len; /* bytes to read, bytes read */
-  unsigned pending;
-  uint32_t step; /* bytes of one packet */
   uv_fs_t req;
-  unsigned char *bytes;
-  size_t room; /* bytes there */
-  packet *packets;
+  sl_share_bytes memory; /* from the beginning of reading until all is sent */
 };
 
 struct put_op {
   sl_op op;
   sl_sftp_handle *handle;
   int fd;             /* ours */
+  sl_fs_now now;
+  unsigned later;     /* so many blocks go by the thread pool before memory is asked again */
   uint64_t from, to;  /* where in the local file, and in the remote one */
   uint64_t len, next; /* bytes wanted, bytes that blocks were made for */
   bool ended;         /* the local file was shorter */
   bool sparse, holes; /* may blocks of zeros be left out; was one */
-  unsigned blocks_n, packets_n, busy;
-  uint32_t step; /* bytes of one packet at most */
-  size_t head;
+  unsigned blocks_n, packets_n, busy, held; /* busy: not free; held: have memory */
+  uint64_t in_flight, in_flight_max;        /* bytes that the server has not answered for */
+  uint32_t step;                            /* bytes of one packet at most */
+  size_t block_len, head;
   block *blocks;
   sl_share share;
 };
 
 static void put_go_on(put_op *x);
 
+static bool at_once(const put_op *x) {
+  return x->later == 0 && x->now != SL_FS_LATER;
+}
+
 /* The length of the next block. */
 static size_t block_most(const put_op *x) {
-  return sl_share_block(&x->share, (size_t)x->step * x->packets_n);
+  return sl_share_block(&x->share, at_once(x) && x->block_len > AT_ONCE ? AT_ONCE : x->block_len);
 }
 
 static void note_safe(put_op *x) {
@@ -80,145 +83,116 @@ static void put_failed(put_op *x, const sl_err *err) {
   if (!x->op.err.kind) x->op.err = *err;
 }
 
+static void cannot_read(put_op *x, int rc) {
+  sl_err err = {0};
+  sl_err_uv(&err, SL_IO, rc, "cannot read the local file");
+  put_failed(x, &err);
+}
+
+static void memory_free(block *b) {
+  put_op *x = b->owner;
+  if (!b->memory.data) return;
+  x->held--;
+  sl_share_give(&x->share, &b->memory, block_most(x) + x->packets_n * x->head);
+}
+
 static void block_free(block *b) {
   put_op *x = b->owner;
   b->state = FREE;
   x->busy--;
-  b->bytes = sl_share_trim(&x->share, b->bytes, &b->room, block_most(x) + x->packets_n * x->head);
-}
-
-static size_t stride(const block *b) {
-  return b->owner->head + b->step;
+  x->in_flight -= b->want;
+  memory_free(b);
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static void block_check(block *b) {
   put_op *x = b->owner;
-  if (b->state != SENDING || b->pending > 0 || b->queued) return;
+  if (!sl_sftp_store_is_over(&b->store)) return;
   block_free(b);
   x->handle->moved += b->len;
   if (!x->op.err.kind) note_safe(x);
+}
+
+static void block_answered(sl_sftp_store *s) {
+  block *b = (block *)s;
+  put_op *x = b->owner;
+  if (s->err.kind) put_failed(x, &s->err);
+  block_check(b);
   put_go_on(x);
 }
 
-static void packet_done(sl_sftp_request *r, const sl_sftp_reply *reply) {
-  block *b = ((packet *)r)->owner;
-  put_op *x = b->owner;
-  b->pending--;
-  if (!reply)
-    put_failed(x, &x->handle->sftp->client.err);
-  else if (reply->status != SL_FX_OK && !x->op.err.kind)
-    sl_sftp_call_status(&x->op, reply);
-  if (x->op.err.kind) put_go_on(x);
-  block_check(b);
-}
-
-static void block_sent(sl_sftp_segment *s) {
+static void block_sent(sl_sftp_store *s) {
   block *b = (block *)s;
-  b->queued = false;
+  put_op *x = b->owner;
+  memory_free(b);
   block_check(b);
+  put_go_on(x);
 }
 
-static bool block_send(block *b) {
+static void block_send(block *b) {
   put_op *x = b->owner;
-  sl_sftp_client *c = &x->handle->sftp->client;
-  sl_err err = {0};
-  size_t done = 0;
+  sl_sftp_store *s = &b->store;
+  s->client = &x->handle->sftp->client;
+  s->handle = sl_sftp_span_of(x->handle);
+  s->offset = x->to + b->offset;
+  s->len = b->len;
+  s->sent = block_sent;
+  s->answered = block_answered;
   b->state = SENDING;
-  for (unsigned i = 0; done < b->len; i++) {
-    packet *p = &b->packets[i];
-    uint32_t n = b->len - done < b->step ? (uint32_t)(b->len - done) : b->step;
-    *p = (packet){.owner = b};
-    p->req.done = packet_done;
-    uint32_t id = sl_sftp_take_id(c, &p->req, SL_WANT_STATUS, &err);
-    if (id == 0) {
-      while (i-- > 0) sl_sftp_unask(c, &b->packets[i].req);
-      put_failed(x, &err);
-      b->pending = 0;
-      return false;
-    }
-    sl_sftp_write_head(b->bytes + i * stride(b), id, sl_sftp_span_of(x->handle),
-                       x->to + b->offset + done, n);
-    done += n;
-    b->pending++;
-  }
-  b->segment.data = b->bytes;
-  b->segment.len = b->len + b->pending * x->head;
-  b->segment.sent = block_sent;
-  b->queued = true;
-  sl_sftp_send_segment(c, &b->segment);
-  return true;
-}
-
-/* Nobody waits for these packets any more: what has not begun to go out is taken back. */
-static void block_stop(block *b) {
-  put_op *x = b->owner;
-  sl_sftp_client *c = &x->handle->sftp->client;
-  unsigned n = (unsigned)((b->len + b->step - 1) / b->step), sent = n;
-  if (b->queued) {
-    size_t full = b->len + n * x->head;
-    size_t kept = sl_sftp_retract(c, &b->segment, full, stride(b));
-    sent = kept >= full ? n : (unsigned)((kept + stride(b) - 1) / stride(b));
-    b->queued = false;
-  }
-  for (unsigned i = 0; i < n; i++) {
-    if (b->packets[i].req.id == 0) continue;
-    if (i < sent)
-      sl_sftp_forget(c, &b->packets[i].req);
-    else
-      sl_sftp_unask(c, &b->packets[i].req);
-  }
-  b->pending = 0;
+  if (sl_sftp_store_start(s)) return;
+  put_failed(x, &s->err);
   block_free(b);
 }
 
 static void stop_sending(put_op *x) {
-  for (unsigned i = 0; i < x->blocks_n; i++)
-    if (x->blocks[i].state == SENDING) block_stop(&x->blocks[i]);
+  for (unsigned i = 0; i < x->blocks_n; i++) {
+    if (x->blocks[i].state != SENDING) continue;
+    sl_sftp_store_forget(&x->blocks[i].store);
+    block_free(&x->blocks[i]);
+  }
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static void block_was_read(uv_fs_t *req);
 
-/* Into the places of the payloads, from where the last read ended. */
 static void block_read(block *b) {
   put_op *x = b->owner;
   uv_buf_t bufs[BUFFERS];
-  unsigned n = 0;
-  for (size_t at = b->len; at < b->want && n < BUFFERS; n++) {
-    size_t in = at % b->step, left = b->want - at, room = b->step - in;
-    bufs[n] = uv_buf_init((char *)b->bytes + at / b->step * stride(b) + x->head + in,
-                          (unsigned)(left < room ? left : room));
-    at += bufs[n].len;
-  }
+  unsigned n = sl_payloads_places(&b->store.payloads, b->len, b->want, bufs, BUFFERS);
   sl_op_pin(&x->op);
   b->req.data = b;
   int rc = uv_fs_read(&x->op.loop->uv, &b->req, x->fd, bufs, n,
                       (int64_t)(x->from + b->offset + b->len), block_was_read);
   if (rc >= 0) return;
-  sl_err err = {0};
-  sl_err_uv(&err, SL_IO, rc, "cannot read the local file");
-  put_failed(x, &err);
+  cannot_read(x, rc);
   block_free(b);
   sl_op_unpin(&x->op);
+}
+
+/* What is in memory of it. True: all. */
+static bool block_read_now(block *b) {
+  put_op *x = b->owner;
+  uv_buf_t bufs[BUFFERS];
+  if (!at_once(x)) return false;
+  unsigned n = sl_payloads_places(&b->store.payloads, 0, b->want, bufs, BUFFERS);
+  b->len = sl_fs_read_now(&x->now, x->fd, bufs, n, x->from + b->offset);
+  if (b->len == b->want) return true;
+  x->later = NOT_IN_MEMORY;
+  return false;
 }
 
 /* A whole block of zeros need not be sent where there is nothing yet: the caller sets the size. */
 static bool is_hole(const block *b) {
   const put_op *x = b->owner;
-  if (!x->sparse || b->len < b->want || b->len < HOLE_MIN) return false;
-  for (size_t at = 0; at < b->len; at += b->step) {
-    size_t n = b->len - at < b->step ? b->len - at : b->step;
-    if (!sl_sftp_is_zero(b->bytes + at / b->step * stride(b) + x->head, n)) return false;
-  }
-  return true;
+  return x->sparse && b->len == b->want && b->len >= HOLE_MIN && sl_payloads_are_zero(&b->store.payloads, b->len);
 }
 
 static void leave_out(block *b) {
   put_op *x = b->owner;
   x->holes = true;
+  x->later = 1; /* nothing went out that would stop us: others have to have their turn */
   x->handle->moved += b->len;
   block_free(b);
   note_safe(x);
@@ -235,8 +209,8 @@ static void block_full(block *b) {
     block_free(b);
   else if (is_hole(b))
     leave_out(b);
-  else if (!block_send(b))
-    block_free(b);
+  else
+    block_send(b);
 }
 
 static void block_was_read(uv_fs_t *req) {
@@ -244,11 +218,10 @@ static void block_was_read(uv_fs_t *req) {
   put_op *x = b->owner;
   ssize_t n = req->result;
   uv_fs_req_cleanup(req);
+  if (x->later) x->later--;
   if (n > 0) b->len += (size_t)n;
   if (n < 0) {
-    sl_err err = {0};
-    sl_err_uv(&err, SL_IO, (int)n, "cannot read the local file");
-    put_failed(x, &err);
+    cannot_read(x, (int)n);
     block_free(b);
   } else if (n > 0 && b->len < b->want && !x->op.abandoned) {
     block_read(b);
@@ -264,10 +237,13 @@ static void block_was_read(uv_fs_t *req) {
 /* Memory for `want` bytes with their heads. One block at least: the transfer has to go on. */
 static bool block_room(block *b) {
   put_op *x = b->owner;
-  size_t need = b->want + (b->want + b->step - 1) / b->step * x->head;
-  if (b->room < need && x->busy && !sl_share_has_room(&x->share, need - b->room)) return false;
-  b->bytes = sl_share_fit(&x->share, b->bytes, &b->room, need);
-  if (b->bytes) return true;
+  size_t need = sl_payloads_size(&b->store.payloads, b->want);
+  if (x->held && !sl_share_has_room(&x->share, need)) return false;
+  if (sl_share_take(&x->share, need, &b->memory)) {
+    b->store.payloads.bytes = b->memory.data;
+    x->held++;
+    return true;
+  }
   sl_err err = {0};
   sl_err_set(&err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
   put_failed(x, &err);
@@ -278,25 +254,39 @@ static bool block_begin(block *b) {
   put_op *x = b->owner;
   size_t most = block_most(x);
   uint64_t left = x->len - x->next;
-  b->step = most < x->step ? (uint32_t)most : x->step;
+  b->store.payloads = (sl_payloads){NULL, x->head, most < x->step ? (uint32_t)most : x->step};
   b->offset = x->next;
   b->len = 0;
   b->want = left < most ? (size_t)left : most;
   if (!block_room(b)) return false;
   b->state = READING;
   x->next += b->want;
+  x->in_flight += b->want;
   x->busy++;
-  block_read(b);
+  if (block_read_now(b))
+    block_full(b);
+  else
+    block_read(b);
   return true;
+}
+
+static block *free_block(put_op *x) {
+  unsigned i = 0;
+  while (i < x->blocks_n && x->blocks[i].state != FREE) i++;
+  return i < x->blocks_n ? &x->blocks[i] : NULL;
+}
+
+static bool may_begin(const put_op *x) {
+  if (x->op.err.kind || x->op.abandoned || x->ended || x->next >= x->len) return false;
+  bool room = x->in_flight == 0 || x->in_flight + block_most(x) <= x->in_flight_max;
+  return room && x->held < (at_once(x) ? 1 : AHEAD);
 }
 
 static void put_go_on(put_op *x) {
   if (x->op.ended) return;
-  bool stop = x->op.err.kind || x->op.abandoned;
-  if (stop) stop_sending(x);
-  for (unsigned i = 0; i < x->blocks_n && !stop && !x->ended && x->next < x->len; i++) {
-    stop = (x->blocks[i].state == FREE && !block_begin(&x->blocks[i])) || x->op.err.kind;
-  }
+  if (x->op.err.kind || x->op.abandoned) stop_sending(x);
+  for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
+  if (x->op.err.kind) stop_sending(x);
   if (x->busy) return;
   if (!x->op.err.kind) x->handle->safe = x->len < x->next ? x->len : x->next;
   sl_op_finish(&x->op);
@@ -319,8 +309,8 @@ static bool put_cancel(sl_op *op) {
 static void put_clean(sl_op *op) {
   put_op *x = (put_op *)op;
   for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
-    free(x->blocks[i].bytes);
-    free(x->blocks[i].packets);
+    free(x->blocks[i].memory.data);
+    free(x->blocks[i].store.writes);
   }
   free(x->blocks);
   x->blocks = NULL;
@@ -338,16 +328,20 @@ static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
   if (best > PACKET_BEST) best = PACKET_BEST;
   x->step = most < best ? most : (uint32_t)best;
   x->head = sl_sftp_write_head_len(x->handle->len);
+  x->in_flight_max = (uint64_t)block_len * x->blocks_n;
   if (len < block_len) block_len = len ? (size_t)len : 1;
   x->packets_n = (unsigned)((block_len + x->step - 1) / x->step);
-  if (len / ((uint64_t)x->step * x->packets_n) < x->blocks_n)
-    x->blocks_n = (unsigned)(len / ((uint64_t)x->step * x->packets_n)) + 1;
+  x->block_len = (size_t)x->step * x->packets_n;
+  size_t least = x->block_len < AT_ONCE ? x->block_len : AT_ONCE;
+  if (x->in_flight_max / least > x->blocks_n) x->blocks_n = (unsigned)(x->in_flight_max / least);
+  if (x->blocks_n > BLOCKS_MAX) x->blocks_n = BLOCKS_MAX;
+  if (len / least < x->blocks_n) x->blocks_n = (unsigned)(len / least) + 1;
   x->blocks = calloc(x->blocks_n, sizeof *x->blocks);
   for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
     block *b = &x->blocks[i];
     b->owner = x;
-    b->packets = calloc(x->packets_n, sizeof *b->packets);
-    if (!b->packets) return false;
+    b->store.writes = calloc(x->packets_n, sizeof *b->store.writes);
+    if (!b->store.writes) return false;
   }
   if (len > SL_SHARE_LEAST) sl_share_join(&x->share, x->op.loop);
   return x->blocks != NULL;
@@ -379,6 +373,7 @@ static int l_put(lua_State *L) {
   x->blocks_n = (unsigned)blocks;
   x->sparse = sl_opt_boolean(L, 4, "sparse", false);
   x->fd = sl_sftp_own_fd(&x->op, fd);
+  x->now = sl_fs_now_of(x->fd);
   if (!make_blocks(x, (size_t)block_len, len)) {
     sl_op_release(&x->op);
     return luaL_error(L, "not enough memory");

@@ -9,7 +9,14 @@ void sl_share_join(sl_share *s, sl_loop *loop) {
   loop->sharing++;
 }
 
+static void drop(sl_share *s, sl_share_bytes *b) {
+  free(b->data);
+  s->held -= b->size;
+  *b = (sl_share_bytes){0};
+}
+
 void sl_share_leave(sl_share *s) {
+  while (s->spares) drop(s, &s->spare[--s->spares]);
   if (s->loop) s->loop->sharing--;
   s->loop = NULL;
 }
@@ -28,26 +35,27 @@ size_t sl_share_block(const sl_share *s, size_t most) {
   return len < most ? len : most;
 }
 
-bool sl_share_has_room(const sl_share *s, size_t more) {
-  return s->held + more <= sl_share_now(s);
+static size_t top_spare(const sl_share *s) { return s->spares ? s->spare[s->spares - 1].size : 0; }
+
+bool sl_share_has_room(const sl_share *s, size_t need) {
+  size_t top = top_spare(s);
+  return top >= need || s->held - top + need <= sl_share_now(s);
 }
 
-unsigned char *sl_share_fit(sl_share *s, unsigned char *old, size_t *room, size_t need) {
-  if (*room >= need) return old;
-  free(old);
-  s->held -= *room;
-  *room = 0;
-  unsigned char *bytes = malloc(need);
-  if (!bytes) return NULL;
-  *room = need;
+bool sl_share_take(sl_share *s, size_t need, sl_share_bytes *b) {
+  *b = (sl_share_bytes){0};
+  if (s->spares) *b = s->spare[--s->spares];
+  if (b->data && b->size >= need) return true;
+  drop(s, b);
+  b->data = malloc(need);
+  if (!b->data) return false;
+  b->size = need;
   s->held += need;
-  return bytes;
+  return true;
 }
 
-unsigned char *sl_share_trim(sl_share *s, unsigned char *old, size_t *room, size_t block) {
-  if (s->held <= sl_share_now(s) && *room < block * 2) return old;
-  free(old);
-  s->held -= *room;
-  *room = 0;
-  return NULL;
+void sl_share_give(sl_share *s, sl_share_bytes *b, size_t block) {
+  if (s->held > sl_share_now(s) || b->size >= block * 2 || s->spares == SL_SHARE_SPARES) drop(s, b);
+  if (b->data) s->spare[s->spares++] = *b;
+  *b = (sl_share_bytes){0};
 }
