@@ -22,7 +22,9 @@ static size_t copied(sl_fs_now *how, ssize_t n) {
   return n > 0 ? (size_t)n : 0;
 }
 
-static int flags(sl_fs_now how) { return how == SL_FS_IF_CACHED ? RWF_NOWAIT : 0; }
+static int flags(sl_fs_now how) {
+  return how == SL_FS_IF_CACHED ? RWF_NOWAIT : 0;
+}
 
 size_t sl_fs_read_now(sl_fs_now *how, int fd, const uv_buf_t *bufs, unsigned n, uint64_t at) {
   if (*how == SL_FS_LATER) return 0;
