@@ -1,12 +1,15 @@
 /* See fs_now.h. libuv's buffers are the system's iovecs, as it promises for Unix. */
 #include "loop/fs_now.h"
 
-#if defined(__linux__) && defined(__GLIBC__)
+#ifdef __linux__
+#include <sys/uio.h>
+#endif
+
+#ifdef RWF_NOWAIT
 
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 
 /* Devices and pipes may lie on a tmpfs, too, but not their bytes. */
