@@ -33,6 +33,7 @@ struct get_op {
   sl_fs_now now;
   uint64_t from, to;  /* where in the remote file, and in the local one */
   uint64_t len, next; /* bytes wanted (UINT64_MAX: to the end), bytes asked for so far */
+  uint64_t done;      /* at the end: bytes; the handle may have others under way */
   bool ended;         /* the end of the file was met */
   bool sparse, holes; /* may zeros be left out; were some */
   unsigned blocks_n, fetching, writing;
@@ -236,13 +237,13 @@ static void get_go_on(get_op *x) {
   }
   if (stop) forget_fetches(x);
   if (x->fetching || x->writing) return;
-  if (!stop) x->handle->safe = x->ended || x->len < x->next ? x->len : x->next;
+  if (!stop) x->handle->safe = x->done = x->ended || x->len < x->next ? x->len : x->next;
   sl_op_finish(&x->op);
 }
 
 static int get_push(sl_op *op, lua_State *L) {
   const get_op *x = (get_op *)op;
-  sl_fs_push_integer(L, x->handle->safe);
+  sl_fs_push_integer(L, x->done);
   lua_pushboolean(L, x->ended);
   lua_pushboolean(L, x->holes);
   return 3;

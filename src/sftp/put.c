@@ -51,6 +51,7 @@ struct put_op {
   unsigned later;     /* so many blocks go by the thread pool before memory is asked again */
   uint64_t from, to;  /* where in the local file, and in the remote one */
   uint64_t len, next; /* bytes wanted, bytes that blocks were made for */
+  uint64_t done;      /* at the end: bytes; the handle may have others under way */
   bool ended;         /* the local file was shorter */
   bool sparse, holes; /* may blocks of zeros be left out; was one */
   unsigned blocks_n, packets_n, busy, held; /* busy: not free; held: have memory */
@@ -288,13 +289,13 @@ static void put_go_on(put_op *x) {
   for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
   if (x->op.err.kind) stop_sending(x);
   if (x->busy) return;
-  if (!x->op.err.kind) x->handle->safe = x->len < x->next ? x->len : x->next;
+  if (!x->op.err.kind) x->handle->safe = x->done = x->len < x->next ? x->len : x->next;
   sl_op_finish(&x->op);
 }
 
 static int put_push(sl_op *op, lua_State *L) {
   const put_op *x = (put_op *)op;
-  sl_fs_push_integer(L, x->handle->safe);
+  sl_fs_push_integer(L, x->done);
   lua_pushboolean(L, x->ended);
   lua_pushboolean(L, x->holes);
   return 3;
