@@ -54,6 +54,7 @@ struct put_op {
   uint64_t done;      /* at the end: bytes; the handle may have others under way */
   bool ended;         /* the local file was shorter */
   bool sparse, holes; /* may blocks of zeros be left out; was one */
+  bool stopping;      /* what the client says meanwhile changes nothing more */
   unsigned blocks_n, packets_n, busy, held; /* busy: not free; held: have memory */
   uint64_t in_flight, in_flight_max;        /* bytes that the server has not answered for */
   uint32_t step;                            /* bytes of one packet at most */
@@ -109,7 +110,7 @@ static void block_free(block *b) {
 
 static void block_check(block *b) {
   put_op *x = b->owner;
-  if (!sl_sftp_store_is_over(&b->store)) return;
+  if (b->state != SENDING || !sl_sftp_store_is_over(&b->store)) return;
   block_free(b);
   x->handle->moved += b->len;
   if (!x->op.err.kind) note_safe(x);
@@ -146,12 +147,15 @@ static void block_send(block *b) {
   block_free(b);
 }
 
+/* Without memory to take a block back the client fails, and then the blocks hear of it from within. */
 static void stop_sending(put_op *x) {
+  x->stopping = true;
   for (unsigned i = 0; i < x->blocks_n; i++) {
-    if (x->blocks[i].state != SENDING) continue;
-    sl_sftp_store_forget(&x->blocks[i].store);
-    block_free(&x->blocks[i]);
+    block *b = &x->blocks[i];
+    if (b->state == SENDING) sl_sftp_store_forget(&b->store);
+    if (b->state == SENDING) block_free(b);
   }
+  x->stopping = false;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -284,7 +288,7 @@ static bool may_begin(const put_op *x) {
 }
 
 static void put_go_on(put_op *x) {
-  if (x->op.ended) return;
+  if (x->op.ended || x->stopping) return;
   if (x->op.err.kind || x->op.abandoned) stop_sending(x);
   for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
   if (x->op.err.kind) stop_sending(x);
