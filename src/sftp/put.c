@@ -197,7 +197,7 @@ static bool is_hole(const block *b) {
 static void leave_out(block *b) {
   put_op *x = b->owner;
   x->holes = true;
-  x->later = 1; /* nothing went out that would stop us: others have to have their turn */
+  if (!x->later) x->later = 1; /* nothing went out that would stop us: others have to have their turn */
   x->handle->moved += b->len;
   block_free(b);
   note_safe(x);
