@@ -418,9 +418,8 @@ describe("transfers", function()
       local remote = sftp:open(verb == "put" and to or top .. "/src", verb == "put" and "w" or "r")
       local target = verb == "get" and local_file(to, "w")
       task.each(pieces, function(piece)
-        local opts, moved = { from = piece.at, to = piece.at, length = verb == "get" and piece.n or nil }, nil
-        if target then moved = remote:get(target, opts) else moved = remote:put(src, piece.n, opts) end
-        assert.equal(piece.n, moved)
+        local opts = { from = piece.at, to = piece.at, length = target and piece.n or nil }
+        assert.equal(piece.n, (target and remote:get(target, opts) or not target and remote:put(src, piece.n, opts)))
       end)
       remote:close()
       same(data, servers.read_file(to))
