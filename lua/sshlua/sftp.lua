@@ -81,10 +81,11 @@ end
 --- stand still half of the time.
 local WINDOW = 8 * 1024 * 1024
 
---- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }.
+--- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }. `spare`: only on
+--- a channel that nobody else will want; kind limit.
 ---@return sshlua.Sftp
-function M.open(session, who)
-  local ch = who and open_as(session, who) or session:_open_channel(WINDOW)
+function M.open(session, who, spare)
+  local ch = who and open_as(session, who) or session:_open_channel(WINDOW, spare)
   local seconds = session.open_seconds
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",

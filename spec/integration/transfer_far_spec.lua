@@ -69,6 +69,14 @@ describe("a large file to a host far away", function()
     assert.equal("f to", files.names(files.directory()))
   end))
 
+  it("leaves a channel to others", body(function()
+    local h = far(fleet(), nil, { max_sessions = 3 })
+    local path, most = large("f", 24 * MIB), 0
+    h:put(path, at "to", { progress = function() most = math.max(most, h:session().core:count_open()) end })
+    assert.is_true(is_same(path, at "to"))
+    assert.equal(2, most)
+  end))
+
   it("is not there when the connection is cut, and the error says what was safe", body(function()
     local h = far(fleet(), { cut_after = 15 * MIB })
     local path = large("f", 24 * MIB)
