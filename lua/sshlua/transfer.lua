@@ -276,7 +276,7 @@ local function finish(job, fn)
   with_bar(job, job.opts.progress)
   local good, r = pcall(Job.run, job, fn)
   if not good then
-    if job.opts.check == false and errors.is(r) and r.result then return r.result end
+    if job.opts.check == false and errors.is(r) and r.result and r.kind ~= "cancelled" then return r.result end
     error(r, 0)
   end
   if job.opts.check ~= false then r:check() end

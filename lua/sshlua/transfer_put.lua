@@ -85,20 +85,31 @@ local function complete(job, remote, attributes)
   group.all((table.unpack or unpack)(steps)) -- luacheck: ignore 143
 end
 
+--- Cancelled while it got its name: the server did that all the same, or not. Requests are answered in order.
+local function has_moved(sftp, temp)
+  local ok, err = pcall(scope.shield, scope.timeout, 2, sftp.lstat, sftp, temp)
+  return not ok and errors.is(err, "sftp") and err.name == "SSH_FX_NO_SUCH_FILE"
+end
+
 --- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
 --- it is to be resumed.
 local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
-  local remote
+  local remote, is_renaming
   local ok, err = pcall(function()
     local before = core.now()
     remote = sftp:open(temp, how, { mode = 384 })
     remote.round_trip = core.now() - before
     complete(job, remote, fill(remote))
     if check then check(temp) end
+    is_renaming = true
     M.rename(sftp, temp, to)
   end)
   if ok then return end
+  if is_renaming and errors.is(err, "cancelled") and sftp:is_alive() and has_moved(sftp, temp) then
+    job:arrive(to, "files")
+    error(err, 0)
+  end
   if remote then
     local good, n = pcall(remote.progress, remote)
     safe = remote.safe or (remote.begun or 0) + (good and n or 0)
