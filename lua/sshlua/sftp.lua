@@ -230,12 +230,16 @@ end
 
 ---@param path string
 ---@param attributes sshlua.SftpAttributes
-function Sftp:setstat(path, attributes) path_call(self, "setstat", path, attributes) end
+function Sftp:setstat(path, attributes)
+  sftp_file.check_attributes(attributes, 2)
+  path_call(self, "setstat", path, attributes)
+end
 
 --- Changes a symbolic link itself.
 ---@param path string
 ---@param attributes sshlua.SftpAttributes
 function Sftp:lsetstat(path, attributes)
+  sftp_file.check_attributes(attributes, 2)
   self:_need("lsetstat@openssh.com", "lsetstat")
   path_call(self, "lsetstat", path, attributes)
 end
