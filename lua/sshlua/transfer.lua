@@ -186,7 +186,7 @@ local function put_any(job, from, to)
   if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
   job.is_tree = true
   for _, path in ipairs(found) do
-    job:try(path, function() put_path(job, path, names.join(to, names.base(path)), await(core.fs_stat, path)) end)
+    job:try(path, function() put_path(job, path, names.target(path, names.join(to, "")), await(core.fs_stat, path)) end)
   end
 end
 
@@ -226,7 +226,7 @@ local function get_any(job, from, to)
   if not job.opts.dry_run then here.make_parents((to:gsub("(.)/+$", "%1"))) end
   job.is_tree = true
   for _, path in ipairs(found) do
-    job:try(path, function() get_path(job, path, names.join(to, names.base(path)), job.sftp:stat(path)) end)
+    job:try(path, function() get_path(job, path, names.target(path, names.join(to, "")), job.sftp:stat(path)) end)
   end
 end
 

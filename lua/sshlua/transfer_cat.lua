@@ -5,6 +5,7 @@
 local Result = require("sshlua.result").Result
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local names = require("sshlua.transfer_names")
 local quote = require("sshlua.quote")
 local task = require("sshlua.task.core")
 
@@ -12,11 +13,6 @@ local M = {}
 
 local await = task.await
 local PIECE = 1024 * 1024
-
-local function target_name(from, to)
-  if to:sub(-1) ~= "/" then return to end
-  return to .. from:match("([^/]+)/*$")
-end
 
 local function check_path(path, what, level)
   if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
@@ -70,7 +66,7 @@ end
 
 ---@param host sshlua.Host
 function M.put(host, from, to, opts)
-  to = target_name(from, to)
+  to = names.target(from, to)
   local mode, before = octal(opts.mode), core.now()
   local file = await(core.fs_open, from, "r", nil)
   return closing(file, function()
@@ -91,7 +87,7 @@ end
 
 ---@param host sshlua.Host
 function M.get(host, from, to)
-  to = target_name(from, to)
+  to = names.target(from, to)
   local before = core.now()
   local partial = ("%s.sshlua.%d.%s"):format(to, core.getpid(), tostring({}):match("0x(%x+)") or "0")
   local file = await(core.fs_open, partial, "wx", nil)

@@ -38,11 +38,14 @@ end
 --- The last component, without slashes.
 function M.base(path) return path:match("([^/]+)/*$") or "" end
 
+local function is_dots(name) return name == "." or name == ".." end
+
 --- Where a copy of `from` goes: a slash at the end of `to` puts it into that directory, unless `from` has one, too,
---- and so means what is in it.
+--- and so means what is in it. "." and ".." at an end are directories, and no names that a copy could have.
 function M.target(from, to)
+  if is_dots(to:match("[^/]*$")) then to = to .. "/" end
   if to:sub(-1) ~= "/" then return to end
-  if from:sub(-1) == "/" then return #to > 1 and (to:gsub("/+$", "")) or to end
+  if from:sub(-1) == "/" or is_dots(M.base(from)) then return #to > 1 and (to:gsub("/+$", "")) or to end
   return to .. M.base(from)
 end
 

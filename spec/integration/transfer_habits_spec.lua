@@ -1,0 +1,64 @@
+-- What people who know scp and rsync type, and what they may rely on.
+local core = require "sshlua.core"
+local files = require "spec.support.files"
+local run = require "spec.support.run"
+local servers = require "spec.support.servers"
+
+local body = run.body
+local fleet, start_fleet, stop_fleet = servers.shared { hosts = 1 }
+
+local function host(more) return servers.host(fleet(), nil, more) end
+local function at(name) return files.directory() .. "/" .. name end
+local function exists(name) return core.fs_stat_sync(at(name)) ~= nil end
+
+describe("habits of scp and rsync", function()
+  setup(start_fleet)
+  teardown(stop_fleet)
+  after_each(files.remove)
+
+  it("take .. and . for what is in them, and leave all beside the target alone", body(function()
+    files.write("src/sub/a", "a")
+    files.write("dst/beside", "b")
+    files.write("dst/x/old", "o")
+    local h = host()
+    h:sync(at "src/sub/..", at "dst/x/", { delete = true })
+    assert.equal("a", servers.read_file(at "dst/x/sub/a"))
+    assert.is_false(exists "dst/x/old")
+    assert.equal("b", servers.read_file(at "dst/beside"))
+    files.write("got/x/old", "o")
+    files.write("got/beside", "b")
+    h:get(at "src/sub/..", at "got/x/")
+    assert.equal("a", servers.read_file(at "got/x/sub/a"))
+    assert.is_false(exists "got/sub")
+    h:get(at "src/*/..", at "globbed")
+    assert.equal("a", servers.read_file(at "globbed/sub/a"))
+    assert.is_false(exists "sub")
+    h:get(at "dst/beside", at "got/x/.")
+    assert.equal("b", servers.read_file(at "got/x/beside"))
+  end))
+
+  it("keep what is excluded, wherever it is", body(function()
+    files.write("src/new", "n")
+    for _, name in ipairs { "old/deep/keep.tmp", "old/deep/x", "old/y", "gone/z", "a.tmp", "cache/c" } do
+      files.write("dst/" .. name, "o")
+      files.write("here/" .. name, "o")
+    end
+    local opts = { delete = true, exclude = { "*.tmp", "cache/" }, dry_run = true }
+    local h = host()
+    local pretended = h:sync(at "src", at "dst", opts)
+    assert.is_true(exists "dst/old/y")
+    opts.dry_run = false
+    local r = h:sync(at "src", at "dst", opts)
+    assert.same(pretended.deleted, r.deleted)
+    assert.same({ at "dst/gone", at "dst/old/deep/x", at "dst/old/y" }, r.deleted)
+    assert.equal(at "dst/old", r.left_out[1].path)
+    opts.pull = true
+    h:sync(at "src", at "here", opts)
+    for _, side in ipairs { "dst", "here" } do
+      for _, name in ipairs { "new", "old/deep/keep.tmp", "a.tmp", "cache/c" } do
+        assert.is_true(exists(side .. "/" .. name), side .. "/" .. name)
+      end
+      for _, name in ipairs { "old/deep/x", "old/y", "gone" } do assert.is_false(exists(side .. "/" .. name)) end
+    end
+  end))
+end)
