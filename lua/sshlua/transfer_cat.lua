@@ -57,7 +57,9 @@ local function receive_script(name, size, mode)
     .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || ]]):format(size)
     .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
     .. ("chmod %s \"$n\" || exit; "):format(mode)
-    .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
+    .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; ]]
+    .. [[[ -e "$t" ] && [ ! -f "$t" ] && { echo "$t is no regular file: a copy would replace it" >&2; exit 1; }; ]]
+    .. [[mv -f "$n" "$t"]]
 end
 
 local function transferred(host, bytes, before)

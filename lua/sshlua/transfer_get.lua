@@ -62,11 +62,23 @@ local function proved(job, path, part, size)
   return 0
 end
 
+--- Messages name the target and not the temporary file.
+local function explain(err, dir, temp, name)
+  if not errors.is(err) then return err end
+  local from, till = err.message:find(errors.excerpt(temp), 1, true)
+  if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(name) .. err.message:sub(till + 1) end
+  if err.kind == "io" and rawget(err, "path") == nil then err.path = dir:show(name) end
+  err.message = err.message:gsub("/proc/self/fd/%d+", function() return errors.excerpt(dir.shown) end)
+  return err
+end
+
 --- The temporary file, opened; its name; from which byte on.
 local function place(job, path, dir, name, size, mode)
   if not job.opts.resume then
     local temp = names.temporary(name)
-    return dir:make_file(temp, mode), temp, 0
+    local ok, file = pcall(dir.make_file, dir, temp, mode)
+    if not ok then error(explain(file, dir, temp, name), 0) end
+    return file, temp, 0
   end
   local temp = names.part(name)
   local ok, part = pcall(dir.call, dir, core.fs_open, temp, "r+n", nil)
@@ -138,15 +150,6 @@ local function fill(job, entry, path, file, from, st, sum)
   if job:durable(err) then job:quiet(await, file.fsync, file) end
 end
 
-local function explain(err, dir, temp, name)
-  if not errors.is(err) then return err end
-  local from, till = err.message:find(errors.excerpt(temp), 1, true)
-  if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(name) .. err.message:sub(till + 1) end
-  if err.kind == "io" and rawget(err, "path") == nil then err.path = dir:show(name) end
-  err.message = err.message:gsub("/proc/self/fd/%d+", function() return errors.excerpt(dir.shown) end)
-  return err
-end
-
 local function receive_file(job, path, dir, name, st)
   local file, temp, from = place(job, path, dir, name, st.size or 0, M.new_mode(job, st))
   local entry = job:begin(path, st.size)
@@ -172,7 +175,7 @@ end
 function M.file(job, path, dir, name, st)
   if st.type ~= "file" and st.type ~= "unknown" then
     errors.raise({ kind = "io", host = job.name, op = job.op, path = path,
-      message = ("%s is not a regular file but a %s"):format(errors.excerpt(path), st.type) })
+      message = ("%s is not a regular file but a %s"):format(errors.excerpt(path), names.kind(st.type)) })
   end
   job.total = job.total + (st.size or 0)
   if is_same(job, path, dir, name, st) then

@@ -54,6 +54,28 @@ function M.join(directory, name)
   return directory:sub(-1) == "/" and directory .. name or directory .. "/" .. name
 end
 
+--- What is there ------------------------------------------------------------------------------------------------------
+
+local kinds = { char = "character device", block = "block device", fifo = "FIFO", link = "symbolic link" }
+
+--- A type of entries in words.
+function M.kind(type) return kinds[type] or tostring(type) end
+
+--- Raises when a file must not take the place of what `path` leads to: a directory, a device, a FIFO. `st`: nil when it
+--- leads to nothing. Renaming would put the copy in its place, and nobody who says /dev/null means that.
+---@param error_kind "io"|"sftp"
+function M.check_replaceable(path, st, error_kind)
+  if not st or st.type == "file" or st.type == "unknown" then return end
+  local shown = errors.excerpt(path)
+  if st.type == "directory" then
+    errors.raise({ kind = error_kind, name = "EISDIR", path = path, message = shown .. " is a directory",
+      hint = "a slash at its end puts the file into it" })
+  end
+  errors.raise({ kind = error_kind, name = "EEXIST", path = path,
+    message = ("%s is a %s, and a copy would take its place"):format(shown, M.kind(st.type)),
+    hint = "name a file, or remove it first" })
+end
+
 --- Modes ------------------------------------------------------------------------------------------------------------
 
 --- Octal digits, or a number, as a number; nil for nil.

@@ -85,15 +85,25 @@ local function complete(job, remote, attributes)
   group.all((table.unpack or unpack)(steps)) -- luacheck: ignore 143
 end
 
+--- The target that somebody has named: a file, or nothing yet.
+local function check_target(job, to)
+  local ok, st = pcall(job.sftp.exists, job.sftp, to)
+  if ok then return names.check_replaceable(to, st, "sftp") end
+  if not errors.is(st, "sftp") then error(st, 0) end -- else opening says it
+end
+
 --- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
 --- it is to be resumed.
 local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
   local remote
   local ok, err = pcall(function()
-    local before = core.now()
-    remote = sftp:open(temp, how, { mode = 384 })
-    remote.round_trip = core.now() - before
+    local function open()
+      local before = core.now()
+      remote = sftp:open(temp, how, { mode = 384 })
+      remote.round_trip = core.now() - before
+    end
+    if job.named then group.all(open, function() check_target(job, to) end) else open() end
     complete(job, remote, fill(remote))
     if check then check(temp) end
     M.rename(sftp, temp, to)
@@ -105,7 +115,7 @@ local function replace(job, to, temp, how, fill, check)
     pcall(remote.abandon, remote)
   end
   -- Cancelled while it was being opened: the server opens it all the same.
-  local perhaps = remote or errors.is(err, "cancelled") or not sftp:is_alive()
+  local perhaps = remote or job.named or errors.is(err, "cancelled") or not sftp:is_alive()
   if perhaps and not job.opts.resume then M.drop(job, temp) end
   err = explain(err, temp, to)
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
@@ -208,6 +218,7 @@ function M.pretend(job, to, what)
   if parent and not job.is_tree and not job.opts.parents and not pretended.has_parent(job.host, to) then
     job.sftp:stat(parent)
   end
+  if job.named then check_target(job, to) end
   pretended.file(job.host, to)
   job:arrive(to, what)
 end
@@ -299,7 +310,7 @@ function M.file(job, source, to)
       return M.data(job, file_pieces(file), to)
     elseif st.type ~= "file" then
       errors.raise({ kind = "io", host = job.name, op = job.op, path = source.shown,
-        message = errors.excerpt(source.shown) .. " is not a regular file but a " .. st.type })
+        message = errors.excerpt(source.shown) .. " is not a regular file but a " .. names.kind(st.type) })
     end
     job.total = job.total + st.size
     from_file(job, file, st, source, to)

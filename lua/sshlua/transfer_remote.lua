@@ -50,7 +50,7 @@ function M.make(dir, name)
   if st and st.type == "directory" then return false end
   if not st then error(err, 0) end
   errors.raise({ kind = "sftp", name = "SSH_FX_FAILURE", path = path,
-    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), st.type) })
+    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), names.kind(st.type)) })
 end
 
 function M.settle(dir, mode, mtime)

@@ -162,7 +162,7 @@ function Tree:entry(s, node, st, old)
   elseif st.type == "link" then
     self:copy_link(node, name)
   else
-    self.job:leave_out(node.source:show(name), "a " .. st.type)
+    self.job:leave_out(node.source:show(name), "a " .. names.kind(st.type))
   end
 end
 
@@ -310,6 +310,10 @@ local function remote_top(job, path)
   local sftp = job.sftp
   local st = sftp:exists(path)
   if st and st.type == "directory" then return remote.hold(sftp, path, job), false end
+  if st then
+    errors.raise({ kind = "sftp", name = "ENOTDIR", path = path,
+      message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), names.kind(st.type)) })
+  end
   if job.opts.dry_run then
     put.pretend(job, path, "directories")
     return nil, false

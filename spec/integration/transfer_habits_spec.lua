@@ -37,6 +37,44 @@ describe("habits of scp and rsync", function()
     assert.equal("b", servers.read_file(at "got/x/beside"))
   end))
 
+  it("never put a copy in the place of a device, a FIFO, or of a link to a directory", body(function()
+    local from = files.write("src/a", "a")
+    files.write("dst/dir/b", "b")
+    local h, cat = host(), require "sshlua.transfer_cat"
+    assert.is_true(h:run({ "mkfifo", at "dst/fifo" }).ok)
+    assert.is_true(h:run({ "ln", "-s", "dir", at "dst/link" }).ok)
+    assert.is_true(h:run({ "ln", "-s", "/dev/null", at "dst/null" }).ok)
+    assert.is_true(h:run({ "ln", "-s", "/proc/self/fd/1", at "dst/out" }).ok)
+    for name, what in pairs { fifo = "is a FIFO", link = "is a directory", null = "is a character device" } do
+      for _, dry in ipairs { false, true } do
+        local err = run.fails("sftp", h.put, h, from, at("dst/" .. name), { dry_run = dry })
+        assert.truthy(err.message:find(name .. " " .. what, 1, true), err.message)
+        assert.is_string(err.hint)
+      end
+      run.fails("sftp", h.put, h, { data = "a" }, at("dst/" .. name))
+      local err = run.fails("io", h.get, h, from, at("dst/" .. name))
+      assert.truthy(err.message:find(name .. " " .. what, 1, true), err.message)
+    end
+    run.fails("io", h.get, h, from, at "dst/out")
+    run.fails("exit", cat.put, h, from, at "dst/fifo", {})
+    local r = h:put({ from, at "src/a" }, at "dst/dir", {})
+    assert.equal(2, r.files)
+    local names = h:run({ "ls", "-A", at "dst" }).stdout
+    assert.equal("dir\nfifo\nlink\nnull\nout\n", names)
+    assert.matches("^p", h:run({ "ls", "-l", at "dst/fifo" }).stdout)
+  end))
+
+  it("are told what is in the way", body(function()
+    local from, file = files.write("src/a", "a"), files.write("dst/f", "f")
+    local h = host()
+    for _, source in ipairs { at "src", { from, from } } do
+      local err = run.fails("sftp", h.put, h, source, file)
+      assert.truthy(err.message:find("dst/f is in the way: it is a file, not a directory", 1, true), err.message)
+    end
+    local err = run.fails("io", h.get, h, file, at "src")
+    assert.truthy(err.message:find("src is a directory", 1, true), err.message)
+  end))
+
   it("keep what is excluded, wherever it is", body(function()
     files.write("src/new", "n")
     for _, name in ipairs { "old/deep/keep.tmp", "old/deep/x", "old/y", "gone/z", "a.tmp", "cache/c" } do
