@@ -76,6 +76,17 @@ local function check_word(opts, name, words, level)
   errors.usage(level + 1, "option '%s': %s expected, got %s", name, table.concat(words, " or "), value)
 end
 
+--- Raises usage when a source is a pipe: several hosts would get pieces of it.
+function M.check_rereadable(from, hosts, level)
+  for _, path in ipairs(type(from) == "table" and from or { from }) do
+    local st = type(path) == "string" and core.fs_stat_sync(path)
+    if st and st.type == "fifo" then
+      errors.usage(level + 1, "put: %s is a pipe, which is read once, and these are %d hosts: write it to a file first",
+        errors.excerpt(path), hosts)
+    end
+  end
+end
+
 local function is_source(from)
   local kind = type(from)
   return kind == "function" or core.is_secret(from) or (kind == "table" and (from.data ~= nil or from.read ~= nil))

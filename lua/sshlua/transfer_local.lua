@@ -95,8 +95,8 @@ function M.make_parents(path)
   if not errors.is(err, "io") or err.name ~= "EEXIST" then error(err, 0) end
 end
 
---- Raises when a file must not take the place of an entry that somebody has named, `path`. /dev/stdout and its like lead
---- to /proc, and whatever they lead to, they stay as they are.
+--- Raises when a file must not take the place of an entry that somebody has named, `path`. /dev/stdout and its like
+--- lead to /proc, and whatever they lead to, they stay as they are.
 function M.check_target(dir, name, path)
   local ok, st = pcall(M.look, dir, name, true)
   if not ok then return end -- whoever writes there says it

@@ -95,6 +95,18 @@ function M.mode(opts, mode)
   return opts.setuid and mode or mode % 512
 end
 
+--- A time as SFTP can say it: 32 bits of seconds, 1970 to 2106.
+function M.wire_time(time)
+  return math.max(0, math.min(4294967295, math.floor(time)))
+end
+
+--- Does an entry that is there lack the mode that a copy would give it? Bits that a copy leaves out do not count.
+function M.lacks_mode(opts, mode, there)
+  if not mode or not there then return false end
+  if opts.mode or opts.setuid then return mode % 4096 ~= there % 4096 end
+  return mode % 512 ~= there % 512
+end
+
 --- mode without the bits of the mask.
 function M.masked(mode, mask)
   local out, bit = 0, 1

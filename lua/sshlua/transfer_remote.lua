@@ -55,7 +55,7 @@ end
 
 function M.settle(dir, mode, mtime)
   local change = { mode = mode }
-  if mtime then change.mtime, change.atime = math.floor(mtime), math.floor(mtime) end
+  if mtime then change.mtime, change.atime = names.wire_time(mtime), names.wire_time(mtime) end
   if next(change) then dir.sftp:setstat(dir.shown, change) end
 end
 

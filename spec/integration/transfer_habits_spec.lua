@@ -3,9 +3,10 @@ local core = require "sshlua.core"
 local files = require "spec.support.files"
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
+local ssh = require "sshlua"
 
 local body = run.body
-local fleet, start_fleet, stop_fleet = servers.shared { hosts = 1 }
+local fleet, start_fleet, stop_fleet = servers.shared { hosts = 2 }
 
 local function host(more) return servers.host(fleet(), nil, more) end
 local function at(name) return files.directory() .. "/" .. name end
@@ -73,6 +74,52 @@ describe("habits of scp and rsync", function()
     end
     local err = run.fails("io", h.get, h, file, at "src")
     assert.truthy(err.message:find("src is a directory", 1, true), err.message)
+  end))
+
+  it("find modes again after a sync, and times that SFTP cannot say only once", body(function()
+    for _, name in ipairs { "old", "far", "run" } do files.write("src/" .. name, name) end
+    local old, far = at "src/old", at "src/far"
+    local h = host()
+    assert.is_true(h:run({ "touch", "-d", "1960-01-01T00:00:00Z", old }).ok)
+    assert.is_true(h:run({ "touch", "-d", "2200-01-01T00:00:00Z", far }).ok)
+    h:sync(at "src", at "dst")
+    h:put(old, at "single", { times = true })
+    assert.equal(0, core.fs_stat_sync(at "dst/old").mtime)
+    assert.equal(0, core.fs_stat_sync(at "single").mtime)
+    assert.equal(4294967295, core.fs_stat_sync(at "dst/far").mtime)
+    local r = h:sync(at "src", at "dst")
+    assert.equal(3, r.same)
+    assert.is_false(r.changed)
+    core.fs_chmod_sync(at "src/run", 493)
+    r = h:sync(at "src", at "dst", { dry_run = true })
+    assert.same({ "+ " .. at "dst/run" }, r.diff)
+    assert.equal(420, core.fs_stat_sync(at "dst/run").mode)
+    r = h:sync(at "src", at "dst")
+    assert.equal("1 file, 0 bytes; 2 same\n", r.stdout)
+    assert.equal(493, core.fs_stat_sync(at "dst/run").mode)
+    assert.is_false(h:sync(at "src", at "dst").changed)
+    h:sync(at "dst", at "here", { pull = true })
+    core.fs_chmod_sync(at "dst/run", 420)
+    assert.same({ at "here/run" }, h:sync(at "dst", at "here", { pull = true }).arrived)
+    assert.equal(420, core.fs_stat_sync(at "here/run").mode)
+    assert.is_false(h:sync(at "dst", at "here", { pull = true }).changed)
+  end))
+
+  it("wait for the writer of a FIFO, and never share one among hosts", body(function()
+    local fifo = at "src/fifo"
+    files.write("src/a", "a")
+    local h = host()
+    assert.is_true(h:run({ "mkfifo", fifo }).ok)
+    ssh.all(function() h:put(fifo, at "copy") end, function()
+      ssh.sleep(0.2)
+      h:run({ "sh", "-c", "echo late > " .. ssh.quote(fifo) })
+    end)
+    assert.equal("late\n", servers.read_file(at "copy"))
+    run.fails("timeout", h.put, h, fifo, at "copy", { timeout = 0.2 })
+    assert.equal("late\n", servers.read_file(at "copy"))
+    local err = run.fails("usage", ssh.hosts("web[1-2]", servers.options(fleet())).put,
+      ssh.hosts("web[1-2]", servers.options(fleet())), fifo, at "copy")
+    assert.truthy(err.message:find("is a pipe, which is read once, and these are 2 hosts", 1, true), err.message)
   end))
 
   it("keep what is excluded, wherever it is", body(function()
