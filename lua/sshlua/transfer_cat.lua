@@ -41,7 +41,9 @@ local function receive_script(path, size, mode)
     .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || ]]):format(size)
     .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
     .. ("chmod %03o \"$n\" || exit; "):format(mode)
-    .. [[[ -d "$t" ] && { echo "it is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
+    .. [[[ -d "$t" ] && { echo "it is a directory" >&2; exit 1; }; ]]
+    .. [[[ -e "$t" ] && [ ! -f "$t" ] && { echo "it is no regular file: a copy would replace it" >&2; exit 1; }; ]]
+    .. [[mv -f "$n" "$t"]]
 end
 
 local function send(job, file, from, to)

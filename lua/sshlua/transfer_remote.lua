@@ -54,12 +54,12 @@ function M.make(dir, name)
     error(err, 0)
   end
   errors.raise({ kind = "sftp", name = "SSH_FX_FAILURE", path = path,
-    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), st.type) })
+    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), names.kind(st.type)) })
 end
 
 function M.settle(dir, mode, mtime)
   local change = { mode = mode }
-  if mtime then change.mtime, change.atime = math.floor(mtime), math.floor(mtime) end
+  if mtime then change.mtime, change.atime = names.wire_time(mtime), names.wire_time(mtime) end
   if next(change) then dir.sftp:setstat(dir.shown, change) end
 end
 
