@@ -70,7 +70,10 @@ local function explain(err, temp, to)
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
   if err.name == "SSH_FX_NO_SUCH_FILE" then
-    err.hint = "its directory may be missing: the option parents (--parents) makes it"
+    err.hint = to:find("^~/") and "~ is not expanded on hosts: a name without / in front is below the home there"
+      or "its directory may be missing: the option parents (--parents) makes it"
+  elseif err.name == "SSH_FX_FAILURE" and rawget(err, "hint") == nil and err.message:find("^cannot write") then
+    err.hint = "the server does not say why; its disk may be full, or a quota used up"
   end
   return err
 end
@@ -118,6 +121,9 @@ local function replace(job, to, temp, how, fill, check)
   local perhaps = remote or job.named or errors.is(err, "cancelled") or not sftp:is_alive()
   if perhaps and not job.opts.resume then M.drop(job, temp) end
   err = explain(err, temp, to)
+  if job.is_tree and not job.named and errors.is(err) and err.message:find(" is a directory$") then
+    err.hint = "sync removes what is in the way if it may (delete = true, --delete)"
+  end
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
   error(err, 0)
 end
