@@ -5,6 +5,7 @@ local core = require("sshlua.core")
 local errors = require("sshlua.errors")
 local quote = require("sshlua.quote")
 local task = require("sshlua.task.core")
+local wildcard = require("sshlua.wildcard")
 
 local M = {}
 
@@ -34,7 +35,11 @@ end
 ---@return "cat"|"scp"|nil, string?
 function M.plan(host, op, from, opts)
   if op == "sync" then return nil, "sync needs SFTP" end
+  if type(from) == "table" and type(from[1]) == "string" then return nil, "several names need SFTP: one call for each" end
   if type(from) ~= "string" then return nil, "only files and directories go without SFTP: write the bytes to a file" end
+  if wildcard.is_magic(from) and not (op == "put" and core.fs_stat_sync(from)) then
+    return nil, "a glob needs SFTP: name the files, or their directory"
+  end
   local name = other(opts, require("sshlua.transfer_scp").options) or (opts.links == "copy" and "links")
   if name then return nil, ("option '%s' needs SFTP"):format(name) end
   local simple = opts.how ~= "scp" and not other(opts, with_cat)
