@@ -35,7 +35,7 @@ end
 ---@return "cat"|"scp"|nil, string?
 function M.plan(host, op, from, opts)
   if op == "sync" then return nil, "sync needs SFTP" end
-  if type(from) == "table" and type(from[1]) == "string" then return nil, "several names need SFTP: one call for each" end
+  if type(from) == "table" and type(from[1]) == "string" then return nil, "several names need SFTP: one call each" end
   if type(from) ~= "string" then return nil, "only files and directories go without SFTP: write the bytes to a file" end
   if wildcard.is_magic(from) and not (op == "put" and core.fs_stat_sync(from)) then
     return nil, "a glob needs SFTP: name the files, or their directory"
