@@ -305,7 +305,7 @@ local function finish(job, fn)
   with_bar(job, job.opts.progress)
   local good, r = pcall(Job.run, job, fn)
   if not good then
-    if job.opts.check == false and errors.is(r) and r.result then return r.result end
+    if job.opts.check == false and errors.is(r) and r.result and r.kind ~= "cancelled" then return r.result end
     error(r, 0)
   end
   if job.opts.check ~= false then r:check() end
@@ -332,13 +332,13 @@ function M.with_job(host, op, opts, fn, otherwise)
   return r
 end
 
-local function by_scp(host, op, from, to, opts)
-  local scp, job = require("sshlua.transfer_scp"), Job.new(host, op, opts)
+local function by_other(way, host, op, from, to, opts)
+  local job = Job.new(host, op, opts)
   to = names.target(from, to)
   return finish(job, function()
-    if op == "put" then return scp.put(job, from, to) end
+    if op == "put" then return way.put(job, from, to) end
     local dir, name = into(job, to)
-    local ok, err = pcall(scp.get, job, from, dir, name)
+    local ok, err = pcall(way.get, job, from, dir, name)
     dir:leave()
     if not ok then error(err, 0) end
   end)
@@ -350,8 +350,8 @@ local function without_sftp(host, op, from, to, opts, err)
     and (err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" or err.name == "EOF")
   if err and (not refused or opts.how == "sftp") then error(err, 0) end
   local plan, why = require("sshlua.transfer_otherwise").plan(host, op, from, opts)
-  if plan == "cat" then return require("sshlua.transfer_cat")[op](host, from, to, opts) end
-  if plan == "scp" then return by_scp(host, op, from, to, opts) end
+  if plan == "cat" then return by_other(require("sshlua.transfer_cat"), host, op, from, to, opts) end
+  if plan == "scp" then return by_other(require("sshlua.transfer_scp"), host, op, from, to, opts) end
   err = err or errors.new({ kind = "usage", host = host.name, op = op, message = op .. ": scp cannot do that" })
   err.hint = why
   error(err, 0)

@@ -10,6 +10,7 @@ local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
+local why = require("sshlua.transfer_why")
 local wide = require("sshlua.transfer_wide")
 
 local M = {}
@@ -20,10 +21,13 @@ local SWAP_SECONDS = 20
 
 --- Temporary files --------------------------------------------------------------------------------------------------
 
---- Also when we are being cancelled. Where the connection is gone the next one does it.
+--- Also when we are being cancelled. Where the connection is gone, or goes before the answer, the next one does it.
 function M.drop(job, temp)
-  if not job.sftp:is_alive() then return leftovers.note(job, temp) end
-  pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
+  if job.sftp:is_alive() then
+    local ok, err = pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
+    if ok or errors.is(err, "sftp") then return end
+  end
+  leftovers.note(job, temp)
 end
 
 local function swap(sftp, temp, to)
@@ -63,19 +67,28 @@ function M.rename(sftp, temp, to)
   error(err, 0)
 end
 
+local function hint_parents(err)
+  if err.name ~= "SSH_FX_NO_SUCH_FILE" then return end
+  err.hint = "its directory may be missing: the option parents (--parents) makes it"
+end
+
 --- Messages name the target and not the temporary file.
 local function explain(err, temp, to)
   if not errors.is(err) then return err end
   if rawget(err, "path") == temp then err.path = to end
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
-  if err.name == "SSH_FX_NO_SUCH_FILE" then
-    err.hint = to:find("^~/") and "~ is not expanded on hosts: a name without / in front is below the home there"
-      or "its directory may be missing: the option parents (--parents) makes it"
-  elseif err.name == "SSH_FX_FAILURE" and rawget(err, "hint") == nil and err.message:find("^cannot write") then
-    err.hint = "the server does not say why; its disk may be full, or a quota used up"
+  hint_parents(err)
+  if err.name == "SSH_FX_NO_SUCH_FILE" and to:find("^~/") then
+    err.hint = "~ is not expanded on hosts: a name without / in front is below the home there"
   end
   return err
+end
+
+--- Says what the server does not, of a directory at `path` that could not be made.
+function M.explain(job, err, path)
+  why.ask(job, err, path)
+  if errors.is(err) then hint_parents(err) end
 end
 
 --- Attributes, disk, close: the server does them in this order, so nobody waits for each of them.
@@ -95,11 +108,17 @@ local function check_target(job, to)
   if not errors.is(st, "sftp") then error(st, 0) end -- else opening says it
 end
 
+--- Cancelled while it got its name: the server did that all the same, or not. Requests are answered in order.
+local function has_moved(sftp, temp)
+  local ok, err = pcall(scope.shield, scope.timeout, 2, sftp.lstat, sftp, temp)
+  return not ok and errors.is(err, "sftp") and err.name == "SSH_FX_NO_SUCH_FILE"
+end
+
 --- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
 --- it is to be resumed.
 local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
-  local remote
+  local remote, is_renaming
   local ok, err = pcall(function()
     local function open()
       local before = core.now()
@@ -109,9 +128,15 @@ local function replace(job, to, temp, how, fill, check)
     if job.named then group.all(open, function() check_target(job, to) end) else open() end
     complete(job, remote, fill(remote))
     if check then check(temp) end
+    is_renaming = true
     M.rename(sftp, temp, to)
   end)
   if ok then return end
+  if is_renaming and errors.is(err, "cancelled") and sftp:is_alive() and has_moved(sftp, temp) then
+    job:arrive(to, "files")
+    error(err, 0)
+  end
+  why.ask(job, err, to)
   if remote then
     local good, n = pcall(remote.progress, remote)
     safe = remote.safe or (remote.begun or 0) + (good and n or 0)

@@ -279,7 +279,11 @@ local function remote_top(job, path)
     put.pretend(job, path, "directories")
     return nil, false
   end
-  sftp:mkdir(path, { mode = 448 })
+  local ok, err = pcall(sftp.mkdir, sftp, path, { mode = 448 })
+  if not ok then
+    put.explain(job, err, path)
+    error(err, 0)
+  end
   job:arrive(path .. "/", "directories")
   return remote.hold(sftp, path, job), true
 end

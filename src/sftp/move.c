@@ -45,6 +45,8 @@ void sl_sftp_move_failed_here(sl_sftp_move *m, int uv_code, const char *what) {
   sl_sftp_move_failed(m, &err);
 }
 
+void sl_sftp_move_done(sl_sftp_move *m, uint64_t bytes) { m->handle->safe = m->done = bytes; }
+
 void sl_sftp_move_clean(sl_sftp_move *m) {
   sl_share_leave(&m->share);
   if (m->fd >= 0) close(m->fd);
@@ -53,7 +55,7 @@ void sl_sftp_move_clean(sl_sftp_move *m) {
 
 int sl_sftp_move_push(sl_op *op, lua_State *L) {
   const sl_sftp_move *m = (sl_sftp_move *)op;
-  sl_fs_push_integer(L, m->handle->safe);
+  sl_fs_push_integer(L, m->done);
   lua_pushboolean(L, m->ended);
   lua_pushboolean(L, m->holes);
   return 3;

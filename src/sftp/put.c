@@ -37,6 +37,7 @@ struct block {
 
 struct put_op {
   sl_sftp_move move; /* first */
+  bool stopping;     /* what the client says meanwhile changes nothing more */
   unsigned later;    /* so many blocks go by the thread pool before memory is asked again */
   unsigned packets_n, busy, held;    /* busy: not free; held: have memory */
   uint64_t in_flight, in_flight_max; /* bytes that the server has not answered for */
@@ -83,7 +84,7 @@ static void block_free(block *b) {
 
 static void block_check(block *b) {
   put_op *x = b->owner;
-  if (!sl_sftp_store_is_over(&b->store)) return;
+  if (b->state != SENDING || !sl_sftp_store_is_over(&b->store)) return;
   block_free(b);
   x->move.handle->moved += b->len;
   if (!x->move.op.err.kind) note_safe(x);
@@ -120,12 +121,15 @@ static void block_send(block *b) {
   block_free(b);
 }
 
+/* Without memory to take a block back the client fails, and then the blocks hear of it from within. */
 static void stop_sending(put_op *x) {
+  x->stopping = true;
   for (unsigned i = 0; i < x->move.blocks_n; i++) {
-    if (x->blocks[i].state != SENDING) continue;
-    sl_sftp_store_forget(&x->blocks[i].store);
-    block_free(&x->blocks[i]);
+    block *b = &x->blocks[i];
+    if (b->state == SENDING) sl_sftp_store_forget(&b->store);
+    if (b->state == SENDING) block_free(b);
   }
+  x->stopping = false;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -170,7 +174,7 @@ static bool is_hole(const block *b) {
 static void leave_out(block *b) {
   put_op *x = b->owner;
   x->move.holes = true;
-  x->later = 1; /* nothing went out that would stop us: others have to have their turn */
+  if (!x->later) x->later = 1; /* nothing went out that would stop us: others have their turn */
   x->move.handle->moved += b->len;
   block_free(b);
   note_safe(x);
@@ -262,13 +266,13 @@ static bool may_begin(const put_op *x) {
 }
 
 static void put_go_on(put_op *x) {
-  if (x->move.op.ended) return;
+  if (x->move.op.ended || x->stopping) return;
   if (x->move.op.err.kind || x->move.op.abandoned) stop_sending(x);
   for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
   if (x->move.op.err.kind) stop_sending(x);
   if (x->busy) return;
   if (!x->move.op.err.kind)
-    x->move.handle->safe = x->move.len < x->move.next ? x->move.len : x->move.next;
+    sl_sftp_move_done(&x->move, x->move.len < x->move.next ? x->move.len : x->move.next);
   sl_op_finish(&x->move.op);
 }
 
