@@ -42,7 +42,7 @@ local function receive_script(path, size, mode)
     .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
     .. ("chmod %03o \"$n\" || exit; "):format(mode)
     .. [[[ -d "$t" ] && { echo "it is a directory" >&2; exit 1; }; ]]
-    .. [[[ -e "$t" ] && [ ! -f "$t" ] && { echo "it is no regular file: a copy would replace it" >&2; exit 1; }; ]]
+    .. [[[ -e "$t" ] && [ ! -f "$t" ] && { echo "it is no file, and a copy would take its place" >&2; exit 1; }; ]]
     .. [[mv -f "$n" "$t"]]
 end
 
@@ -50,7 +50,7 @@ local function send(job, file, from, to)
   local st = await(file.stat, file)
   if st.type ~= "file" then
     errors.raise({ kind = "io", host = job.name, op = job.op, path = from,
-      message = ("%s is not a regular file but a %s"):format(errors.excerpt(from), st.type) })
+      message = ("%s is not a regular file but a %s"):format(errors.excerpt(from), names.kind(st.type)) })
   end
   job.total = job.total + st.size
   local entry = job:begin(from, st.size)

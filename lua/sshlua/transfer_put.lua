@@ -79,6 +79,9 @@ local function explain(err, temp, to)
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
   hint_parents(err)
+  if err.name == "SSH_FX_NO_SUCH_FILE" and to:find("^~/") then
+    err.hint = "~ is not expanded on hosts: a name without / in front is below the home there"
+  end
   return err
 end
 
@@ -98,17 +101,17 @@ local function complete(job, remote, attributes)
   group.all((table.unpack or unpack)(steps)) -- luacheck: ignore 143
 end
 
---- Cancelled while it got its name: the server did that all the same, or not. Requests are answered in order.
-local function has_moved(sftp, temp)
-  local ok, err = pcall(scope.shield, scope.timeout, 2, sftp.lstat, sftp, temp)
-  return not ok and errors.is(err, "sftp") and err.name == "SSH_FX_NO_SUCH_FILE"
-end
-
 --- The target that somebody has named: a file, or nothing yet.
 local function check_target(job, to)
   local ok, st = pcall(job.sftp.exists, job.sftp, to)
   if ok then return names.check_replaceable(to, st, "sftp") end
   if not errors.is(st, "sftp") then error(st, 0) end -- else opening says it
+end
+
+--- Cancelled while it got its name: the server did that all the same, or not. Requests are answered in order.
+local function has_moved(sftp, temp)
+  local ok, err = pcall(scope.shield, scope.timeout, 2, sftp.lstat, sftp, temp)
+  return not ok and errors.is(err, "sftp") and err.name == "SSH_FX_NO_SUCH_FILE"
 end
 
 --- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
@@ -143,6 +146,9 @@ local function replace(job, to, temp, how, fill, check)
   local perhaps = remote or job.named or errors.is(err, "cancelled") or not sftp:is_alive()
   if perhaps and not job.opts.resume then M.drop(job, temp) end
   err = explain(err, temp, to)
+  if job.is_tree and not job.named and errors.is(err) and err.message:find(" is a directory$") then
+    err.hint = "sync removes what is in the way if it may (delete = true, --delete)"
+  end
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
   error(err, 0)
 end

@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local extras = require("sshlua.transfer_extras")
 local get = require("sshlua.transfer_get")
 local group = require("sshlua.task.group")
 local here = require("sshlua.transfer_local")
@@ -66,8 +67,15 @@ function Tree:release(node)
   end
 end
 
+--- A directory of ours that we may not write in, such as a copy of one with mode 555, until it is settled.
+function Tree:open_up(target, old)
+  local mode = old and old.type == "directory" and self.compare and not self.job.opts.dry_run and old.mode
+  local owner = mode and math.floor(mode / 64) % 8
+  if owner and owner ~= 7 then pcall(self.to.settle, target, mode % 512 + (7 - owner) * 64) end
+end
+
 --- The pair of directories below a node; nil when it could not be made.
-function Tree:descend(node, name, st)
+function Tree:descend(node, name, st, old)
   local job, rel = self.job, rel_of(node, name)
   if node.depth >= DEPTH_MAX then
     job:fail(node.source:show(name), errors.new({ kind = "limit",
@@ -83,6 +91,7 @@ function Tree:descend(node, name, st)
     end
     if not job.opts.dry_run then made = self.to.make(node.target, name) end
     target = self.to.enter(node.target, name)
+    if not made then self:open_up(target, old) end
     if made then job:arrive(target.shown .. "/", "directories") end
   end)
   if not ok then
@@ -139,7 +148,7 @@ function Tree:clear(node, name, st, old)
   if not old or (old.type == "directory") == is_directory then return true end
   if not self.job.opts.delete then return true end -- whoever makes the entry says what is in the way
   return self.job:try(node.target:show(name), function()
-    if self:remove(node.target, name, old, rel_of(node, name), 1) then return end
+    if extras.remove(self, node.target, name, old, rel_of(node, name)) then return end
     errors.raise({ kind = "io", name = "ENOTEMPTY", path = node.target:show(name),
       message = ("%s is in the way: a directory that holds what is excluded"):format(
         errors.excerpt(node.target:show(name))) })
@@ -155,7 +164,7 @@ function Tree:entry(s, node, st, old)
   end
   if not self:clear(node, name, st, old) then return end
   if st.type == "directory" then
-    local below = self:descend(node, name, st)
+    local below = self:descend(node, name, st, old)
     if below then self:walk_somewhere(s, below) end
   elseif st.type == "file" then
     self:copy_file(s, node, name, st, old)
@@ -166,67 +175,19 @@ function Tree:entry(s, node, st, old)
   end
 end
 
-local function within(side, dir, name, fn)
-  local inner = side.enter(dir, name)
-  local ok, value = pcall(function()
-    local list = side.list(inner)
-    table.sort(list, function(a, b) return a.name < b.name end)
-    return fn(inner, list)
-  end)
-  inner:leave()
-  if not ok then error(value, 0) end
-  return value
-end
-
---- Is something excluded below an entry of the target?
-function Tree:shelters(dir, name, st, rel, depth)
-  local patterns = self.job.opts.exclude
-  if st.type ~= "directory" or not patterns or not patterns[1] then return false end
-  if depth > DEPTH_MAX then
-    errors.raise({ kind = "limit", message = errors.excerpt(dir:show(name)) .. ": too deep" })
-  end
-  return within(self.to, dir, name, function(inner, list)
-    for _, e in ipairs(list) do
-      local below = rel .. "/" .. e.name
-      if names.excluded(patterns, below, e.name, e.type == "directory")
-        or self:shelters(inner, e.name, e, below, depth + 1) then return true end
-    end
-    return false
-  end)
-end
-
---- Removes an entry of the target with what is below it. What is excluded stays, and the directories that it is in.
---- True: nothing stayed.
-function Tree:remove(dir, name, st, rel, depth)
-  if not self:shelters(dir, name, st, rel, depth) then
-    if not self.job.opts.dry_run then self.to.remove(dir, name, st.type) end
-    self.job:delete(dir:show(name))
-    return true
-  end
-  within(self.to, dir, name, function(inner, list)
-    for _, e in ipairs(list) do
-      local below = rel .. "/" .. e.name
-      if not names.excluded(self.job.opts.exclude, below, e.name, e.type == "directory") then
-        self.job:try(inner:show(e.name), self.remove, self, inner, e.name, e, below, depth + 1)
-      end
-    end
-  end)
-  return false
-end
-
 --- What the source has not is removed.
 function Tree:delete_extras(node, wanted, old)
-  local extras = {}
+  local unwanted = {}
   for name, st in pairs(old) do
     local rel = rel_of(node, name)
     if not wanted[name] and not names.excluded(self.job.opts.exclude, rel, name, st.type == "directory") then
-      extras[#extras + 1] = name
+      unwanted[#unwanted + 1] = name
     end
   end
-  table.sort(extras)
-  for _, name in ipairs(extras) do
+  table.sort(unwanted)
+  for _, name in ipairs(unwanted) do
     self.job:try(node.target:show(name), function()
-      if not self:remove(node.target, name, old[name], rel_of(node, name), 1) then
+      if not extras.remove(self, node.target, name, old[name], rel_of(node, name)) then
         self.job:leave_out(node.target:show(name), "not deleted, as it holds what is excluded")
       end
     end)
