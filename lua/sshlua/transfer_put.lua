@@ -21,10 +21,13 @@ local SWAP_SECONDS = 20
 
 --- Temporary files --------------------------------------------------------------------------------------------------
 
---- Also when we are being cancelled. Where the connection is gone the next one does it.
+--- Also when we are being cancelled. Where the connection is gone, or goes before the answer, the next one does it.
 function M.drop(job, temp)
-  if not job.sftp:is_alive() then return leftovers.note(job, temp) end
-  pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
+  if job.sftp:is_alive() then
+    local ok, err = pcall(scope.shield, scope.timeout, 2, await, job.sftp.core.remove, job.sftp.core, temp)
+    if ok or errors.is(err, "sftp") then return end
+  end
+  leftovers.note(job, temp)
 end
 
 local function swap(sftp, temp, to)

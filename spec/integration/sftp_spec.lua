@@ -410,6 +410,24 @@ describe("transfers", function()
     same(data, servers.read_file(top .. "/got"))
   end))
 
+  it("of parts at once through one open file say each how much it was", run.body(function()
+    local sftp, top = session()
+    local data, pieces = content(36000, 4), {}
+    for i = 1, 8 do pieces[i] = { at = 500 * i * (i - 1), n = 1000 * i } end -- few bytes: they end together
+    servers.write_file(top .. "/src", data)
+    for _, verb in ipairs { "put", "get" } do
+      local src, to = local_file(top .. "/src", "r"), top .. "/" .. verb
+      local remote = sftp:open(verb == "put" and to or top .. "/src", verb == "put" and "w" or "r")
+      local target = verb == "get" and local_file(to, "w")
+      task.each(pieces, function(piece)
+        local opts = { from = piece.at, to = piece.at, length = target and piece.n or nil }
+        assert.equal(piece.n, (target and remote:get(target, opts) or not target and remote:put(src, piece.n, opts)))
+      end)
+      remote:close()
+      same(data, servers.read_file(to))
+    end
+  end))
+
   it("say how much there was when a file is shorter than it was said to be", run.body(function()
     local sftp, top = session()
     local data = content(1500000, 9)

@@ -106,6 +106,28 @@ describe("a lying server", function()
     end
   end))
 
+  local function source(in_memory)
+    files.directory(in_memory)
+    local bytes = {}
+    for i = 0, 299999 do bytes[i + 1] = string.char((i * 7 + math.floor(i / 251)) % 256) end
+    return files.write("from", table.concat(bytes):rep(10))
+  end
+
+  for _, in_memory in ipairs { true, false } do
+    local where = in_memory and "in memory" or "elsewhere"
+
+    it("that takes a write for done before its bytes have come gets the bytes all the same, " .. where, body(function()
+      local r = lying("write-early"):put(source(in_memory), "/f")
+      assert.equal(3000000, r.bytes)
+    end))
+
+    it("that answers a write twice ends the transfer, " .. where, body(function()
+      local h = lying("write-twice")
+      local err = fails("protocol", h.put, h, source(in_memory), "/f")
+      assert.matches("a reply to nothing that was asked", err.message)
+    end))
+  end
+
   it("that answers in any order, in small pieces, gives right bytes", body(function()
     local to = target()
     for _, how in ipairs { "right", "reversed", "short" } do

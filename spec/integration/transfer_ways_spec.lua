@@ -204,4 +204,21 @@ describe("a lost connection", function()
     h:put({ data = "y" }, at "dst/y")
     assert.same({ "x", "y" }, names())
   end, 90))
+
+  it("that is lost while a cancelled transfer removes its temporary file does so, too", body(function()
+    local relay, opts = servers.relay(fleet(), nil, {})
+    local h = ssh.host(fleet():host().name, opts)
+    run.defer(h.close, h)
+    files.write("src/big", ("0123456789"):rep(2000000))
+    files.write("dst/x", "")
+    task.scope(function(s)
+      s:spawn(h.put, h, at "src/big", at "dst/big")
+      repeat ssh.sleep(0) until relay.passed[1] and relay.passed[1].up > 300000
+      relay.up.cut_after = relay.passed[1].up + 1 -- nobody has seen it when the removal is asked for
+      s:cancel()
+    end)
+    relay.up.cut_after = nil
+    h:put({ data = "y" }, at "dst/y")
+    assert.equal("x y", files.names(at "dst"))
+  end, 30))
 end)

@@ -11,6 +11,7 @@ DATA = bytes((i * 7 + i // 251) & 255 for i in range(SIZE))
 MODE = open(sys.argv[1]).readline().strip()
 IN, OUT = sys.stdin.buffer, sys.stdout.buffer
 held = []
+wrong = []
 
 
 def string(b):
@@ -115,6 +116,8 @@ def read(rid, offset, count):
 
 
 def handle(kind, rid, body):
+    if MODE == "write-early" and b"posix-rename" in body:
+        return status(rid, 0)
     if kind == 200 and not MODE.endswith("limits"):
         return status(rid, 8)  # never offered: no occasion to lie
     if MODE == "unknown-id":
@@ -140,11 +143,16 @@ def handle(kind, rid, body):
             return send(102, rid, string(b"h" * 257))
         return send(102, rid, string(b"h:" + body[4:] if kind == 11 and MODE in TREES else b"handle\0\1"))
     if kind == 4:
-        return status(rid, 4 if MODE == "close-fails" else 0, b"No space left on device")
+        fails = MODE == "close-fails" or wrong
+        return status(rid, 4 if fails else 0, b"Other bytes came" if wrong else b"No space left on device")
     if kind == 5:
         at = 4 + struct.unpack(">I", body[:4])[0]
         return read(rid, *struct.unpack(">QI", body[at:at + 12]))
     if kind == 6:
+        if MODE == "write-early":
+            return None
+        if MODE == "write-twice":
+            status(rid, 0)
         return status(rid, 4 if MODE == "write-fails" else 0, b"Disk quota exceeded")
     if kind == 12:
         return readdir(rid, body)
@@ -168,6 +176,23 @@ def handle(kind, rid, body):
     return status(rid, 0)
 
 
+def body_of(kind, length):
+    """With "write-early" a WRITE is answered when its head is there, and what follows must be the bytes of DATA, again
+    and again."""
+    if MODE != "write-early" or kind != 6:
+        return IN.read(length)
+    head = IN.read(8)
+    rid, n = struct.unpack(">II", head)
+    head += IN.read(n + 12)
+    offset, size = struct.unpack(">QI", head[-12:])
+    status(rid, 0)
+    payload = IN.read(size)
+    at = offset % SIZE
+    if payload != (DATA[at:] + DATA * (size // SIZE + 1))[:size]:
+        wrong.append(offset)
+    return head + payload
+
+
 def main():
     if MODE == "text":
         emit(b"Last login: never\n")
@@ -181,7 +206,7 @@ def main():
         if len(head) < 5:
             return
         length, kind = struct.unpack(">IB", head)
-        body = IN.read(length - 1)
+        body = body_of(kind, length - 1)
         if kind == 1:
             version = {"version-2": 2, "version-6": 6}.get(MODE, 3)
             ext = string(b"posix-rename@openssh.com") + string(b"1")
