@@ -21,12 +21,13 @@ end
 
 --- All bytes from `from` on. Without a limit on the rate in one call.
 local function receive(job, entry, remote, file, from, size)
-  entry.poll = function() return (select(2, remote:progress())) end
+  local function poll() return (select(2, remote:progress())) end
   local at, most, sparse = from, size + GROWTH, job.opts.sparse ~= false
   while true do
     local n = job.opts.limit and job:slice(most - at) or most - at
-    job:pace(n)
     remote.begun = at
+    job:pace(n)
+    entry.poll = poll
     local moved, ended, holes = remote:get(file,
       { from = at, to = at, length = n, block = job.block, blocks = job.blocks, sparse = sparse })
     at = at + moved
@@ -39,7 +40,6 @@ local function receive(job, entry, remote, file, from, size)
         message = ("%s: the server sends more than the %d bytes it announced")
           :format(errors.excerpt(entry.path), size) })
     end
-    entry.poll = function() return (select(2, remote:progress())) end
   end
   if at < size then short(job, entry.path, at, size) end
   return at
@@ -161,7 +161,7 @@ local function fill(job, entry, path, file, from, st, sum)
   if not ok then
     local good, safe = pcall(remote.progress, remote)
     entry.safe = (remote.begun or from) + (good and entry.poll and safe or 0)
-    entry.poll = nil
+    job:stop(entry)
     remote:abandon()
     error(err, 0)
   end

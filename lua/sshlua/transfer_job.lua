@@ -106,6 +106,9 @@ local function live_bytes(entry)
   return entry.bytes + (ok and moved or 0)
 end
 
+--- The piece under way has failed: what moved of it counts, and nobody can be asked about it any more.
+function Job:stop(entry) entry.bytes, entry.poll = live_bytes(entry), nil end
+
 --- Bytes that have moved so far.
 function Job:moved()
   local sum = self.bytes

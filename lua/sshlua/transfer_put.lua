@@ -176,15 +176,16 @@ local function send(job, entry, file, remote, temp, from, size)
   if wide.is_for(job, size, remote.round_trip) then
     return wide.send(job, entry, file, remote, temp, size, function(at) became_shorter(job, entry, at, size) end)
   end
-  entry.poll = function() return (select(2, remote:progress())) end
+  local function poll() return (select(2, remote:progress())) end
   local at = from
   while at < size do
     local n = job:slice(size - at)
     job:pace(n)
+    remote.safe, entry.poll = nil, poll
     local moved, _, left_out = remote:put(file, n, { from = at, to = at, block = job.block, blocks = job.blocks,
       sparse = job.opts.sparse ~= false })
     at, holes = at + moved, holes or left_out
-    entry.bytes = entry.bytes + moved
+    entry.poll, entry.bytes, remote.safe = nil, entry.bytes + moved, at
     if moved < n then became_shorter(job, entry, at, size) end
     if at < size then remote.begun = at end
   end
@@ -280,7 +281,12 @@ local function from_file(job, file, st, source, to)
   local ok, err = pcall(replace, job, to, temp, how, function(remote)
     if from > 0 then remote:setstat({ size = from }) end
     local change = attributes(job, st)
-    if send(job, entry, file, remote, temp, from, st.size) then change.size = st.size end
+    local sent, holes = pcall(send, job, entry, file, remote, temp, from, st.size)
+    if not sent then
+      job:stop(entry)
+      error(holes, 0)
+    end
+    if holes then change.size = st.size end
     return change
   end, job.opts.verify and function(path)
     local mine = digest.of_local(job, file)

@@ -220,6 +220,25 @@ describe("a transfer of one file", function()
     assert.equal("a b", files.names(files.directory()))
   end))
 
+  it("counts each byte once, also while it waits for its turn and when it is cancelled then", body(function()
+    local h = host()
+    local from = files.write("big", ("x"):rep(3000000))
+    for _, verb in ipairs { "put", "get" } do
+      local started, err = core.now(), nil
+      local function check(n) assert.is_true(n <= (core.now() - started) * 1000000 + 125000, tostring(n)) end
+      ssh.scope(function(s)
+        s:spawn(function()
+          err = select(2, pcall(h[verb], h, from, from .. "2", { limit = 1000000, progress = function(p)
+            check(p.bytes)
+            if p.bytes > 0 then s:cancel() end
+          end }))
+        end)
+      end)
+      check(err.result.bytes)
+      assert.equal(0, err.result.bytes % 125000)
+    end
+  end))
+
   it("ends when it is cancelled; nothing stays", body(function()
     local h = host()
     local from, to = files.write("a", bytes(3000000)), files.write("b", "old")
