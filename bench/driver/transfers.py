@@ -17,6 +17,7 @@ MIB = workloads.MIB
 TOOLS = ["sshlua", "scp", "sftp", "rsync", "tar"]
 SMALL = 4096
 MEMORY = "/dev/shm"
+BASE = os.environ.get("BENCH_FILES") or (MEMORY if os.access(MEMORY, os.W_OK) else None)
 
 
 class Source:
@@ -28,8 +29,7 @@ class Source:
 
     def path(self):
         if not self._path:
-            base = MEMORY if os.access(MEMORY, os.W_OK) else None
-            self._directory = tempfile.TemporaryDirectory(prefix="sshlua-bench.", dir=base)
+            self._directory = tempfile.TemporaryDirectory(prefix="sshlua-bench.", dir=BASE)
             self._path = os.path.join(self._directory.name, "source")
             if self.files:
                 self._make_tree()

@@ -152,7 +152,7 @@ end
 
 --- The way there by the strongest layer that says something about it.
 local function choose_way(target, all, found)
-  local tokens = { h = target.hostname, n = target.name, p = tostring(target.port), r = target.user }
+  local tokens = { h = target.hostname, n = target.said.name, p = tostring(target.port), r = target.user }
   if found and found.proxy_command and found.proxy_command ~= "-" then
     found.proxy_command = proxy.expand(found.proxy_command, tokens)
   end
@@ -169,7 +169,8 @@ end
 --- Who and where, with every setting resolved: what an open and the connection pool go by.
 ---@param text string [user@]name[:port]
 ---@param opts? table
----@param below? table what an inventory says of the host: weaker than SSHLUA_*, stronger than config.lua
+---@param below? table what an inventory says of the host: weaker than SSHLUA_*, stronger than config.lua.
+---   Its `ssh_name` is what ssh_config knows the host by
 function M.new(text, opts, level, below)
   level = (level or 1) + 1
   opts = options.check(opts, M.options, level)
@@ -178,6 +179,8 @@ function M.new(text, opts, level, below)
   local mine, own = preferences.load(M.options), settings.hosts[name]
   local all = options.merge(mine.config, below, mine.environment, settings.defaults, own, opts)
   user, port = user or all.user, port or all.port
+  local ssh_name = below and all.hostname == below.hostname and below.ssh_name or nil
+  all.ssh_name = nil
   local target = {
     name = name,
     hostname = all.hostname or name,
@@ -185,7 +188,7 @@ function M.new(text, opts, level, below)
     port = port or 22,
     opts = all,
     said = {
-      user = user, port = port, hostname = all.hostname,
+      name = ssh_name or name, user = user, port = port, hostname = not ssh_name and all.hostname or nil,
       layers = { opts, own or {}, settings.defaults, mine.environment, below or {}, mine.config },
     },
   }
@@ -216,8 +219,10 @@ end
 local function by_config(target)
   local file = config_file(target.opts)
   local resolver, said = lazy.load("sshlua.ssh_config.resolver"), target.said
-  if not file and not target.opts.ssh_options and not said.steps then return {}, said end
-  local config = resolver.resolve(target.name, {
+  if not file and not target.opts.ssh_options and not said.steps then
+    return {}, { hostname = said.hostname or said.name }
+  end
+  local config = resolver.resolve(said.name, {
     file = type(file) == "string" and file or (not file and "none") or nil, options = target.opts.ssh_options,
     user = said.user, port = said.port, hostname = said.hostname,
     steps = said.steps, command = said.command, strict_command = said.steps ~= nil, -- of ssh's command line

@@ -58,6 +58,30 @@ describe("an inventory of real hosts", function()
     assert.same({ fleet().hosts[3].name .. "3up" }, seen)
   end))
 
+  it("hands ansible_host to ssh_config, as Ansible hands it to ssh", body(function()
+    local there, f = fleet().hosts[1], fleet()
+    local config = files.write("config", ([[
+Host alias
+  HostName %s
+  Port %d
+  User %s
+  IdentityFile %s
+  UserKnownHostsFile %s
+Host plain
+  Port 9
+]]):format(there.address, there.port, there.user, f.identity, f.known_hosts))
+    local inv = ssh.inventory(files.write("hosts", "plain ansible_host=alias\n"))
+    local opts = { agent = false, batch = true, ssh_config = config }
+    local all = inv:select("plain", opts)
+    run.defer(all.close, all)
+    assert.equal("here", all[1]:read "echo here")
+    assert.same({ there.address, there.port, "plain" }, { all[1].hostname, all[1].port, all[1].name })
+    local other = inv:select("plain", { agent = false, batch = true, ssh_config = config, hostname = "127.0.0.9", timeout = 5 })
+    run.fails("connect", other[1].read, other[1], "true") -- an option is stronger: it is `plain` with another HostName
+    assert.equal("127.0.0.9", other[1].hostname)
+    assert.equal(9, other[1].port)
+  end))
+
   it("is what -w, -g and the batch job look names up in", body(function()
     local targets = require "sshlua.inventory.targets"
     local path = files.write("hosts", inventory_text())

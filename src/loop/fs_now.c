@@ -1,12 +1,15 @@
 /* See fs_now.h. libuv's buffers are the system's iovecs, as it promises for Unix. */
 #include "loop/fs_now.h"
 
-#if defined(__linux__) && defined(__GLIBC__)
+#ifdef __linux__
+#include <sys/uio.h>
+#endif
+
+#ifdef RWF_NOWAIT
 
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 
 /* Devices and pipes may lie on a tmpfs, too, but not their bytes. */
@@ -22,7 +25,9 @@ static size_t copied(sl_fs_now *how, ssize_t n) {
   return n > 0 ? (size_t)n : 0;
 }
 
-static int flags(sl_fs_now how) { return how == SL_FS_IF_CACHED ? RWF_NOWAIT : 0; }
+static int flags(sl_fs_now how) {
+  return how == SL_FS_IF_CACHED ? RWF_NOWAIT : 0;
+}
 
 size_t sl_fs_read_now(sl_fs_now *how, int fd, const uv_buf_t *bufs, unsigned n, uint64_t at) {
   if (*how == SL_FS_LATER) return 0;

@@ -6,7 +6,8 @@ static unsigned char *payload(const sl_payloads *p, size_t at) {
   return p->bytes + at / p->step * sl_payloads_stride(p) + p->head + at % p->step;
 }
 
-unsigned sl_payloads_places(const sl_payloads *p, size_t from, size_t to, uv_buf_t *places, unsigned max) {
+unsigned sl_payloads_places(const sl_payloads *p, size_t from, size_t to, uv_buf_t *places,
+                            unsigned max) {
   unsigned n = 0;
   for (size_t at = from; at < to && n < max; n++) {
     size_t left = to - at, room = p->step - at % p->step;

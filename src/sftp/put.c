@@ -1,25 +1,17 @@
 /* A local file into a remote one, without Lua. Blocks are read straight between the heads of WRITE
    packets and sealed from where they lie: one small block after the other while the file is in
-   memory, so that the processor's cache still has it; else the thread pool reads large blocks ahead.
-   A block's memory is free when it has been sent; what counts as safe is what the server has answered
-   for without a gap before it. */
-#include <fcntl.h>
+   memory, so that the processor's cache still has it; else the thread pool reads large blocks
+   ahead. A block's memory is free when it has been sent; what counts as safe is what the server has
+   answered for without a gap before it. */
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
-#include "loop/fs.h"
 #include "loop/fs_now.h"
 #include "sftp/call.h"
-#include "sftp/share.h"
+#include "sftp/move.h"
 #include "sftp/store.h"
 
 enum {
-  BLOCK_DEFAULT = 512 << 10,
-  BLOCKS_DEFAULT = 8,
-  BLOCKS_MAX = 64,
-  BLOCK_MAX = 16 << 20,
   PACKET_BEST = 131072,
   AT_ONCE = 128 << 10, /* bytes of a block that is read when the one before it has been sent */
   AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
@@ -44,58 +36,40 @@ struct block {
 };
 
 struct put_op {
-  sl_op op;
-  sl_sftp_handle *handle;
-  int fd;             /* ours */
-  sl_fs_now now;
-  unsigned later;     /* so many blocks go by the thread pool before memory is asked again */
-  uint64_t from, to;  /* where in the local file, and in the remote one */
-  uint64_t len, next; /* bytes wanted, bytes that blocks were made for */
-  uint64_t done;      /* at the end: bytes; the handle may have others under way */
-  bool ended;         /* the local file was shorter */
-  bool sparse, holes; /* may blocks of zeros be left out; was one */
-  bool stopping;      /* what the client says meanwhile changes nothing more */
-  unsigned blocks_n, packets_n, busy, held; /* busy: not free; held: have memory */
-  uint64_t in_flight, in_flight_max;        /* bytes that the server has not answered for */
-  uint32_t step;                            /* bytes of one packet at most */
-  size_t block_len, head;
+  sl_sftp_move move; /* first */
+  unsigned later;    /* so many blocks go by the thread pool before memory is asked again */
+  unsigned packets_n, busy, held;    /* busy: not free; held: have memory */
+  uint64_t in_flight, in_flight_max; /* bytes that the server has not answered for */
+  uint32_t step;                     /* bytes of one packet at most */
+  size_t head;
+  bool stopping; /* what the client says meanwhile changes nothing more */
   block *blocks;
-  sl_share share;
 };
 
 static void put_go_on(put_op *x);
 
 static bool at_once(const put_op *x) {
-  return x->later == 0 && x->now != SL_FS_LATER;
+  return x->later == 0 && x->move.now != SL_FS_LATER;
 }
 
 /* The length of the next block. */
 static size_t block_most(const put_op *x) {
-  return sl_share_block(&x->share, at_once(x) && x->block_len > AT_ONCE ? AT_ONCE : x->block_len);
+  return sl_share_block(&x->move.share,
+                        at_once(x) && x->move.block_len > AT_ONCE ? AT_ONCE : x->move.block_len);
 }
 
 static void note_safe(put_op *x) {
-  uint64_t safe = x->next < x->len ? x->next : x->len;
-  for (unsigned i = 0; i < x->blocks_n; i++)
+  uint64_t safe = x->move.next < x->move.len ? x->move.next : x->move.len;
+  for (unsigned i = 0; i < x->move.blocks_n; i++)
     if (x->blocks[i].state != FREE && x->blocks[i].offset < safe) safe = x->blocks[i].offset;
-  if (safe > x->handle->safe) x->handle->safe = safe;
-}
-
-static void put_failed(put_op *x, const sl_err *err) {
-  if (!x->op.err.kind) x->op.err = *err;
-}
-
-static void cannot_read(put_op *x, int rc) {
-  sl_err err = {0};
-  sl_err_uv(&err, SL_IO, rc, "cannot read the local file");
-  put_failed(x, &err);
+  if (safe > x->move.handle->safe) x->move.handle->safe = safe;
 }
 
 static void memory_free(block *b) {
   put_op *x = b->owner;
   if (!b->memory.data) return;
   x->held--;
-  sl_share_give(&x->share, &b->memory, block_most(x) + x->packets_n * x->head);
+  sl_share_give(&x->move.share, &b->memory, block_most(x) + x->packets_n * x->head);
 }
 
 static void block_free(block *b) {
@@ -112,14 +86,14 @@ static void block_check(block *b) {
   put_op *x = b->owner;
   if (b->state != SENDING || !sl_sftp_store_is_over(&b->store)) return;
   block_free(b);
-  x->handle->moved += b->len;
-  if (!x->op.err.kind) note_safe(x);
+  x->move.handle->moved += b->len;
+  if (!x->move.op.err.kind) note_safe(x);
 }
 
 static void block_answered(sl_sftp_store *s) {
   block *b = (block *)s;
   put_op *x = b->owner;
-  if (s->err.kind) put_failed(x, &s->err);
+  if (s->err.kind) sl_sftp_move_failed(&x->move, &s->err);
   block_check(b);
   put_go_on(x);
 }
@@ -135,22 +109,22 @@ static void block_sent(sl_sftp_store *s) {
 static void block_send(block *b) {
   put_op *x = b->owner;
   sl_sftp_store *s = &b->store;
-  s->client = &x->handle->sftp->client;
-  s->handle = sl_sftp_span_of(x->handle);
-  s->offset = x->to + b->offset;
+  s->client = &x->move.handle->sftp->client;
+  s->handle = sl_sftp_span_of(x->move.handle);
+  s->offset = x->move.to + b->offset;
   s->len = b->len;
   s->sent = block_sent;
   s->answered = block_answered;
   b->state = SENDING;
   if (sl_sftp_store_start(s)) return;
-  put_failed(x, &s->err);
+  sl_sftp_move_failed(&x->move, &s->err);
   block_free(b);
 }
 
-/* Without memory to take a block back the client fails, and then the blocks hear of it from within. */
+/* Without memory to take a block back the client fails, and the blocks hear of it from within. */
 static void stop_sending(put_op *x) {
   x->stopping = true;
-  for (unsigned i = 0; i < x->blocks_n; i++) {
+  for (unsigned i = 0; i < x->move.blocks_n; i++) {
     block *b = &x->blocks[i];
     if (b->state == SENDING) sl_sftp_store_forget(&b->store);
     if (b->state == SENDING) block_free(b);
@@ -160,20 +134,22 @@ static void stop_sending(put_op *x) {
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+static const char cannot_read[] = "cannot read the local file";
+
 static void block_was_read(uv_fs_t *req);
 
 static void block_read(block *b) {
   put_op *x = b->owner;
   uv_buf_t bufs[BUFFERS];
   unsigned n = sl_payloads_places(&b->store.payloads, b->len, b->want, bufs, BUFFERS);
-  sl_op_pin(&x->op);
+  sl_op_pin(&x->move.op);
   b->req.data = b;
-  int rc = uv_fs_read(&x->op.loop->uv, &b->req, x->fd, bufs, n,
-                      (int64_t)(x->from + b->offset + b->len), block_was_read);
+  int rc = uv_fs_read(&x->move.op.loop->uv, &b->req, x->move.fd, bufs, n,
+                      (int64_t)(x->move.from + b->offset + b->len), block_was_read);
   if (rc >= 0) return;
-  cannot_read(x, rc);
+  sl_sftp_move_failed_here(&x->move, rc, cannot_read);
   block_free(b);
-  sl_op_unpin(&x->op);
+  sl_op_unpin(&x->move.op);
 }
 
 /* What is in memory of it. True: all. */
@@ -182,7 +158,7 @@ static bool block_read_now(block *b) {
   uv_buf_t bufs[BUFFERS];
   if (!at_once(x)) return false;
   unsigned n = sl_payloads_places(&b->store.payloads, 0, b->want, bufs, BUFFERS);
-  b->len = sl_fs_read_now(&x->now, x->fd, bufs, n, x->from + b->offset);
+  b->len = sl_fs_read_now(&x->move.now, x->move.fd, bufs, n, x->move.from + b->offset);
   if (b->len == b->want) return true;
   x->later = NOT_IN_MEMORY;
   return false;
@@ -191,14 +167,15 @@ static bool block_read_now(block *b) {
 /* A whole block of zeros need not be sent where there is nothing yet: the caller sets the size. */
 static bool is_hole(const block *b) {
   const put_op *x = b->owner;
-  return x->sparse && b->len == b->want && b->len >= HOLE_MIN && sl_payloads_are_zero(&b->store.payloads, b->len);
+  return x->move.sparse && b->len == b->want && b->len >= HOLE_MIN &&
+         sl_payloads_are_zero(&b->store.payloads, b->len);
 }
 
 static void leave_out(block *b) {
   put_op *x = b->owner;
-  x->holes = true;
-  if (!x->later) x->later = 1; /* nothing went out that would stop us: others have to have their turn */
-  x->handle->moved += b->len;
+  x->move.holes = true;
+  if (!x->later) x->later = 1; /* nothing went out that would stop us: others need their turn */
+  x->move.handle->moved += b->len;
   block_free(b);
   note_safe(x);
 }
@@ -206,11 +183,11 @@ static void leave_out(block *b) {
 static void block_full(block *b) {
   put_op *x = b->owner;
   if (b->len < b->want) { /* the file ends here */
-    x->ended = true;
-    if (b->offset + b->len < x->len) x->len = b->offset + b->len;
+    x->move.ended = true;
+    if (b->offset + b->len < x->move.len) x->move.len = b->offset + b->len;
   }
-  bool behind = b->offset >= x->len; /* another block has met an end before this one */
-  if (b->len == 0 || behind || x->op.abandoned || x->op.err.kind)
+  bool behind = b->offset >= x->move.len; /* another block has met an end before this one */
+  if (b->len == 0 || behind || x->move.op.abandoned || x->move.op.err.kind)
     block_free(b);
   else if (is_hole(b))
     leave_out(b);
@@ -226,15 +203,15 @@ static void block_was_read(uv_fs_t *req) {
   if (x->later) x->later--;
   if (n > 0) b->len += (size_t)n;
   if (n < 0) {
-    cannot_read(x, (int)n);
+    sl_sftp_move_failed_here(&x->move, (int)n, cannot_read);
     block_free(b);
-  } else if (n > 0 && b->len < b->want && !x->op.abandoned) {
+  } else if (n > 0 && b->len < b->want && !x->move.op.abandoned) {
     block_read(b);
   } else {
     block_full(b);
   }
   put_go_on(x);
-  sl_op_unpin(&x->op);
+  sl_op_unpin(&x->move.op);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -243,29 +220,29 @@ static void block_was_read(uv_fs_t *req) {
 static bool block_room(block *b) {
   put_op *x = b->owner;
   size_t need = sl_payloads_size(&b->store.payloads, b->want);
-  if (x->held && !sl_share_has_room(&x->share, need)) return false;
-  if (sl_share_take(&x->share, need, &b->memory)) {
+  if (x->held && !sl_share_has_room(&x->move.share, need)) return false;
+  if (sl_share_take(&x->move.share, need, &b->memory)) {
     b->store.payloads.bytes = b->memory.data;
     x->held++;
     return true;
   }
   sl_err err = {0};
   sl_err_set(&err, SL_MEMORY, "ENOMEM", 0, "not enough memory");
-  put_failed(x, &err);
+  sl_sftp_move_failed(&x->move, &err);
   return false;
 }
 
 static bool block_begin(block *b) {
   put_op *x = b->owner;
   size_t most = block_most(x);
-  uint64_t left = x->len - x->next;
+  uint64_t left = x->move.len - x->move.next;
   b->store.payloads = (sl_payloads){NULL, x->head, most < x->step ? (uint32_t)most : x->step};
-  b->offset = x->next;
+  b->offset = x->move.next;
   b->len = 0;
   b->want = left < most ? (size_t)left : most;
   if (!block_room(b)) return false;
   b->state = READING;
-  x->next += b->want;
+  x->move.next += b->want;
   x->in_flight += b->want;
   x->busy++;
   if (block_read_now(b))
@@ -277,32 +254,28 @@ static bool block_begin(block *b) {
 
 static block *free_block(put_op *x) {
   unsigned i = 0;
-  while (i < x->blocks_n && x->blocks[i].state != FREE) i++;
-  return i < x->blocks_n ? &x->blocks[i] : NULL;
+  while (i < x->move.blocks_n && x->blocks[i].state != FREE) i++;
+  return i < x->move.blocks_n ? &x->blocks[i] : NULL;
 }
 
 static bool may_begin(const put_op *x) {
-  if (x->op.err.kind || x->op.abandoned || x->ended || x->next >= x->len) return false;
+  if (x->move.op.err.kind || x->move.op.abandoned || x->move.ended || x->move.next >= x->move.len)
+    return false;
   bool room = x->in_flight == 0 || x->in_flight + block_most(x) <= x->in_flight_max;
   return room && x->held < (at_once(x) ? 1 : AHEAD);
 }
 
 static void put_go_on(put_op *x) {
-  if (x->op.ended || x->stopping) return;
-  if (x->op.err.kind || x->op.abandoned) stop_sending(x);
+  if (x->move.op.ended || x->stopping) return;
+  if (x->move.op.err.kind || x->move.op.abandoned) stop_sending(x);
   for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
-  if (x->op.err.kind) stop_sending(x);
+  if (x->move.op.err.kind) stop_sending(x);
   if (x->busy) return;
-  if (!x->op.err.kind) x->handle->safe = x->done = x->len < x->next ? x->len : x->next;
-  sl_op_finish(&x->op);
-}
-
-static int put_push(sl_op *op, lua_State *L) {
-  const put_op *x = (put_op *)op;
-  sl_fs_push_integer(L, x->done);
-  lua_pushboolean(L, x->ended);
-  lua_pushboolean(L, x->holes);
-  return 3;
+  if (!x->move.op.err.kind) {
+    x->move.done = x->move.len < x->move.next ? x->move.len : x->move.next;
+    x->move.handle->safe = x->move.done;
+  }
+  sl_op_finish(&x->move.op);
 }
 
 static bool put_cancel(sl_op *op) {
@@ -313,42 +286,41 @@ static bool put_cancel(sl_op *op) {
 
 static void put_clean(sl_op *op) {
   put_op *x = (put_op *)op;
-  for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
+  for (unsigned i = 0; x->blocks && i < x->move.blocks_n; i++) {
     free(x->blocks[i].memory.data);
     free(x->blocks[i].store.writes);
   }
   free(x->blocks);
   x->blocks = NULL;
-  sl_share_leave(&x->share);
-  if (x->fd >= 0) close(x->fd);
-  sl_sftp_handle_unref(x->handle);
+  sl_sftp_move_clean(&x->move);
 }
 
 static const sl_op_kind put_kind = {
-    .name = "sftp.put", .push = put_push, .cancel = put_cancel, .clean = put_clean};
+    .name = "sftp.put", .push = sl_sftp_move_push, .cancel = put_cancel, .clean = put_clean};
 
-static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
-  uint32_t most = x->handle->sftp->client.write_max;
-  size_t best = block_len > SL_SFTP_IO_SMALL ? block_len : SL_SFTP_IO_SMALL;
+static bool make_blocks(put_op *x) {
+  sl_sftp_move *m = &x->move;
+  uint32_t most = m->handle->sftp->client.write_max;
+  size_t best = m->block_len > SL_SFTP_IO_SMALL ? m->block_len : SL_SFTP_IO_SMALL;
   if (best > PACKET_BEST) best = PACKET_BEST;
   x->step = most < best ? most : (uint32_t)best;
-  x->head = sl_sftp_write_head_len(x->handle->len);
-  x->in_flight_max = (uint64_t)block_len * x->blocks_n;
-  if (len < block_len) block_len = len ? (size_t)len : 1;
-  x->packets_n = (unsigned)((block_len + x->step - 1) / x->step);
-  x->block_len = (size_t)x->step * x->packets_n;
-  size_t least = x->block_len < AT_ONCE ? x->block_len : AT_ONCE;
-  if (x->in_flight_max / least > x->blocks_n) x->blocks_n = (unsigned)(x->in_flight_max / least);
-  if (x->blocks_n > BLOCKS_MAX) x->blocks_n = BLOCKS_MAX;
-  if (len / least < x->blocks_n) x->blocks_n = (unsigned)(len / least) + 1;
-  x->blocks = calloc(x->blocks_n, sizeof *x->blocks);
-  for (unsigned i = 0; x->blocks && i < x->blocks_n; i++) {
+  x->head = sl_sftp_write_head_len(m->handle->len);
+  x->in_flight_max = (uint64_t)m->block_len * m->blocks_n;
+  if (m->len < m->block_len) m->block_len = m->len ? (size_t)m->len : 1;
+  x->packets_n = (unsigned)((m->block_len + x->step - 1) / x->step);
+  m->block_len = (size_t)x->step * x->packets_n;
+  size_t least = m->block_len < AT_ONCE ? m->block_len : AT_ONCE;
+  if (x->in_flight_max / least > m->blocks_n) m->blocks_n = (unsigned)(x->in_flight_max / least);
+  if (m->blocks_n > SL_MOVE_BLOCKS_MAX) m->blocks_n = SL_MOVE_BLOCKS_MAX;
+  if (m->len / least < m->blocks_n) m->blocks_n = (unsigned)(m->len / least) + 1;
+  x->blocks = calloc(x->move.blocks_n, sizeof *x->blocks);
+  for (unsigned i = 0; x->blocks && i < x->move.blocks_n; i++) {
     block *b = &x->blocks[i];
     b->owner = x;
     b->store.writes = calloc(x->packets_n, sizeof *b->store.writes);
     if (!b->store.writes) return false;
   }
-  if (len > SL_SHARE_LEAST) sl_share_join(&x->share, x->op.loop);
+  sl_sftp_move_join(&x->move);
   return x->blocks != NULL;
 }
 
@@ -357,33 +329,14 @@ static bool make_blocks(put_op *x, size_t block_len, uint64_t len) {
    done(nil, bytes, ended, holes): `ended` when the local file was shorter, `holes` when something
    was not sent. */
 static int l_put(lua_State *L) {
-  sl_sftp_handle *h = sl_sftp_handle_check(L, 1);
-  int fd = (int)luaL_checkinteger(L, 2);
   uint64_t len = sl_sftp_offset_arg(L, 3);
-  lua_Number from = sl_opt_number(L, 4, "from", 0), to = sl_opt_number(L, 4, "to", 0);
-  lua_Integer block_len = sl_opt_integer(L, 4, "block", BLOCK_DEFAULT);
-  lua_Integer blocks = sl_opt_integer(L, 4, "blocks", BLOCKS_DEFAULT);
-  sl_check_done(L, 5);
-  luaL_argcheck(L, from >= 0 && to >= 0 && from < 9e15 && to < 9e15, 4, "out of range");
-  luaL_argcheck(L, block_len > 0 && block_len <= BLOCK_MAX && blocks > 0 && blocks <= BLOCKS_MAX, 4,
-                "out of range");
-  put_op *x = sl_op_new(h->sftp->loop, &put_kind, sizeof *x);
-  if (!x) return luaL_error(L, "not enough memory");
-  x->handle = h;
-  h->refs++;
-  h->safe = h->moved = 0;
-  x->from = (uint64_t)from;
-  x->to = (uint64_t)to;
-  x->len = len;
-  x->blocks_n = (unsigned)blocks;
-  x->sparse = sl_opt_boolean(L, 4, "sparse", false);
-  x->fd = sl_sftp_own_fd(&x->op, fd);
-  x->now = sl_fs_now_of(x->fd);
-  if (!make_blocks(x, (size_t)block_len, len)) {
-    sl_op_release(&x->op);
+  put_op *x = (put_op *)sl_sftp_move_new(L, &put_kind, sizeof *x, 4);
+  x->move.len = len;
+  if (!make_blocks(x)) {
+    sl_op_release(&x->move.op);
     return luaL_error(L, "not enough memory");
   }
-  sl_op_start(L, &x->op, 5, 1);
+  sl_op_start(L, &x->move.op, 5, 1);
   put_go_on(x);
   return 1;
 }

@@ -35,7 +35,9 @@ size_t sl_share_block(const sl_share *s, size_t most) {
   return len < most ? len : most;
 }
 
-static size_t top_spare(const sl_share *s) { return s->spares ? s->spare[s->spares - 1].size : 0; }
+static size_t top_spare(const sl_share *s) {
+  return s->spares ? s->spare[s->spares - 1].size : 0;
+}
 
 bool sl_share_has_room(const sl_share *s, size_t need) {
   size_t top = top_spare(s);

@@ -6,7 +6,12 @@
 
 #include "loop/loop.h"
 
-enum { SL_SHARE_ALL = 8 << 20, SL_SHARE_LEAST = 100 << 10, SL_SHARE_PIECE = 32 << 10, SL_SHARE_SPARES = 4 };
+enum {
+  SL_SHARE_ALL = 8 << 20,
+  SL_SHARE_LEAST = 100 << 10,
+  SL_SHARE_PIECE = 32 << 10,
+  SL_SHARE_SPARES = 4
+};
 
 typedef struct sl_share_bytes {
   unsigned char *data; /* NULL: none */
@@ -27,9 +32,11 @@ size_t sl_share_now(const sl_share *s);                 /* what each may hold */
 size_t sl_share_block(const sl_share *s, size_t most);  /* a good length for its next block */
 bool sl_share_has_room(const sl_share *s, size_t need); /* may it take so many bytes? */
 
-/* Memory for a block: what was given back last, which the processor's cache may still have, or new. False: no memory. */
+/* Memory for a block: what was given back last, which the processor's cache may still have, or new.
+ * False: no memory. */
 bool sl_share_take(sl_share *s, size_t need, sl_share_bytes *b);
-/* Back for the next one; freed when it is too large for `block`, a block of today, or held beyond the share. */
+/* Back for the next one; freed when it is too large for `block`, a block of today, or held beyond
+ * the share. */
 void sl_share_give(sl_share *s, sl_share_bytes *b, size_t block);
 
 #endif

@@ -20,10 +20,10 @@ struct sl_sftp_store {
   uint64_t offset;
   sl_payloads payloads;
   size_t len;
-  sl_err err;       /* the first failure */
-  bool queued;      /* not all has been sent */
-  unsigned pending; /* packets that are not answered */
-  sl_sftp_write *writes; /* one for each payload, the owner's */
+  sl_err err;                         /* the first failure */
+  bool queued;                        /* not all has been sent */
+  unsigned pending;                   /* packets that are not answered */
+  sl_sftp_write *writes;              /* one for each payload, the owner's */
   void (*sent)(sl_sftp_store *s);     /* the memory is free */
   void (*answered)(sl_sftp_store *s); /* one more, or it failed */
 };
@@ -31,9 +31,11 @@ struct sl_sftp_store {
 /* False: nothing is in flight, and err says why. */
 bool sl_sftp_store_start(sl_sftp_store *s);
 /* Everything has been sent and answered. */
-static inline bool sl_sftp_store_is_over(const sl_sftp_store *s) { return !s->queued && s->pending == 0; }
-/* No function will be called any more, and the memory is free: what has not begun to go out is taken
-   back. */
+static inline bool sl_sftp_store_is_over(const sl_sftp_store *s) {
+  return !s->queued && s->pending == 0;
+}
+/* No function will be called any more, and the memory is free: what has not begun to go out is
+   taken back. */
 void sl_sftp_store_forget(sl_sftp_store *s);
 
 #endif

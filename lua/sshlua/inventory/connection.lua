@@ -147,7 +147,8 @@ local function data_of(vars)
   return data
 end
 
---- A host's variables, its connection options, and notices about what has no effect.
+--- A host's variables, its connection options, and notices about what has no effect. `ssh_name` among the options: the
+--- name that Ansible would hand to ssh, and by which ssh_config therefore knows the host.
 ---@param m sshlua.InventoryModel
 ---@param host table of the model
 ---@return table vars, table options, string[] notices
@@ -165,8 +166,10 @@ function M.of(m, host)
       out[option] = converted
     end
   end
+  out.ssh_name = out.hostname
   take_arguments(out, vars, origins, notices)
   take_own(out, own, own_origins)
+  if own.hostname ~= nil then out.ssh_name = nil end
   for _, name in ipairs(not_here) do
     if vars[name] ~= nil and not is_false(vars[name]) then
       notices[#notices + 1] = ("%s: %s has no effect here"):format(origins[name], name)
