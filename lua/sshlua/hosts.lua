@@ -185,6 +185,7 @@ function M.copier(fleet, op, from, to, opts, parallel, level)
     errors.usage(level + 1, "%s: what is read once cannot be copied to %d hosts: give a file name or { data = ... }",
       op, #fleet)
   end
+  if #fleet > 1 and op == "put" then transfer.check_rereadable(from, #fleet, level + 1) end
   local at_once = math.min(#fleet, parallel or preferred_parallel() or executor.PARALLEL)
   local buffer = math.max(BUFFER_MIN, math.min(BUFFER_MAX, math.floor(BUFFERS / math.max(at_once, 1))))
   opts = options.merge({ buffer = buffer }, opts)

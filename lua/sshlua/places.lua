@@ -160,6 +160,10 @@ function Places:give()
   wake_first(self)
 end
 
+--- How many more could be taken without anybody having to wait, as far as we know; below 0 somebody waits.
+---@return number
+function Places:left() return self.limit - self.taken - self.waiting end
+
 --- The channel is gone: its place is the next one's.
 function Places:note_closed(ch)
   self:expect(ch)

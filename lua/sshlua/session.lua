@@ -125,6 +125,9 @@ end
 
 function attempt(self, wish)
   require_alive(self)
+  if wish.spare and self.places:left() < 2 then
+    errors.raise({ kind = "limit", host = self.name, phase = "channel", message = "no channel to spare" })
+  end
   wish.since = take_place(self, wish.since)
   local ch = self.core:open_channel(self.target.opts.window or wish.window, wish.variables)
   return answered(self, wish, ch, pcall(await, start_first, self, ch, wish.first))
@@ -135,14 +138,16 @@ end
 ---@param first fun(ch: userdata, done: function): userdata
 ---@param variables? string[] names and values by turns, which the server gets as soon as it has opened it
 ---@param window? integer bytes the server may send ahead where option 'window' does not say
-function Session:_on_channel(first, variables, window)
-  return attempt(self, { first = first, variables = variables, window = window, alone = 0 })
+---@param spare? boolean only while one is left for others then; kind limit
+function Session:_on_channel(first, variables, window, spare)
+  return attempt(self, { first = first, variables = variables, window = window, spare = spare, alone = 0 })
 end
 
 local function opened(ch, done) return ch:opened(done) end
 
-function Session:_open_channel(window)
-  local ch, ok, err = self:_on_channel(opened, nil, window)
+--- `spare`: only while one is left for others then; kind limit.
+function Session:_open_channel(window, spare)
+  local ch, ok, err = self:_on_channel(opened, nil, window, spare)
   if ok then return ch end
   self:_close_channel(ch)
   error(err, 0)

@@ -81,10 +81,11 @@ end
 --- stand still half of the time.
 local WINDOW = 8 * 1024 * 1024
 
---- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }.
+--- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }. `spare`: only on
+--- a channel that nobody else will want; kind limit.
 ---@return sshlua.Sftp
-function M.open(session, who)
-  local ch = who and open_as(session, who) or session:_open_channel(WINDOW)
+function M.open(session, who, spare)
+  local ch = who and open_as(session, who) or session:_open_channel(WINDOW, spare)
   local seconds = session.open_seconds
   local ok, result = pcall(scope.deadline, {
     seconds = seconds, host = session.name, phase = "channel",
@@ -229,12 +230,16 @@ end
 
 ---@param path string
 ---@param attributes sshlua.SftpAttributes
-function Sftp:setstat(path, attributes) path_call(self, "setstat", path, attributes) end
+function Sftp:setstat(path, attributes)
+  sftp_file.check_attributes(attributes, 2)
+  path_call(self, "setstat", path, attributes)
+end
 
 --- Changes a symbolic link itself.
 ---@param path string
 ---@param attributes sshlua.SftpAttributes
 function Sftp:lsetstat(path, attributes)
+  sftp_file.check_attributes(attributes, 2)
   self:_need("lsetstat@openssh.com", "lsetstat")
   path_call(self, "lsetstat", path, attributes)
 end

@@ -1,6 +1,7 @@
 --- Open files of an SFTP session: one position, reads ahead, any size. Knows handles; must not know directories.
 
 local errors = require("sshlua.errors")
+local options = require("sshlua.options")
 local stream = require("sshlua.stream")
 
 local M = {}
@@ -11,6 +12,21 @@ local flags_of = { r = 1, w = 2 + 8 + 16, wx = 2 + 8 + 32, a = 2 + 4 + 8, ["r+"]
 --- A read that goes on doubles from the first to the last; from AHEAD on the next one is under way before it is asked
 --- for.
 local FIRST, AHEAD, LAST = 32768, 524288, 2097152
+
+local attribute_types = { size = "number", mode = "number", uid = "number", gid = "number", atime = "number",
+  mtime = "number" }
+local together = { uid = "gid", gid = "uid", atime = "mtime", mtime = "atime" }
+
+--- Raises usage, `level` callers up, unless these are attributes to be changed: a wrong name would change nothing.
+function M.check_attributes(attributes, level)
+  if type(attributes) ~= "table" then errors.usage(level + 1, "attributes expected, got %s", type(attributes)) end
+  options.check(attributes, attribute_types, level + 1)
+  for one, other in pairs(together) do
+    if attributes[one] and not attributes[other] then
+      errors.usage(level + 1, "attributes '%s' and '%s' are set together", one, other)
+    end
+  end
+end
 
 ---@class sshlua.SftpFile
 ---@field path string
@@ -169,7 +185,10 @@ function File:write_at(offset, bytes) self:_call("write", bytes, offset) end
 function File:stat() return (self:_call("stat")) end
 
 ---@param attributes sshlua.SftpAttributes
-function File:setstat(attributes) self:_call("setstat", attributes) end
+function File:setstat(attributes)
+  M.check_attributes(attributes, 2)
+  self:_call("setstat", attributes)
+end
 
 --- Until the server's disk has it; the server must offer fsync@openssh.com.
 function File:sync()

@@ -76,6 +76,17 @@ local function check_word(opts, name, words, level)
   errors.usage(level + 1, "option '%s': %s expected, got %s", name, table.concat(words, " or "), value)
 end
 
+--- Raises usage when a source is a pipe: several hosts would get pieces of it.
+function M.check_rereadable(from, hosts, level)
+  for _, path in ipairs(type(from) == "table" and from or { from }) do
+    local st = type(path) == "string" and core.fs_stat_sync(path)
+    if st and st.type == "fifo" then
+      errors.usage(level + 1, "put: %s is a pipe, which is read once, and these are %d hosts: write it to a file first",
+        errors.excerpt(path), hosts)
+    end
+  end
+end
+
 local function is_source(from)
   local kind = type(from)
   return kind == "function" or core.is_secret(from) or (kind == "table" and (from.data ~= nil or from.read ~= nil))
@@ -146,6 +157,7 @@ end
 local function put_data(job, from, to)
   if to:sub(-1) == "/" then errors.usage(5, "put: a file name expected, got the directory %s", errors.excerpt(to)) end
   local put = require("sshlua.transfer_put")
+  job.named = true
   if io.type(from) == "file" then
     if from ~= io.stdin then return put.data(job, function() return from:read(65536) end, to) end
     return put.file(job, { path = "/dev/stdin", shown = "standard input", how = "r" }, to)
@@ -158,7 +170,8 @@ local function put_path(job, from, to, st)
     local parent = to:match("^(.*[^/])/+[^/]*$")
     if parent and not job.opts.dry_run then job.sftp:mkdir(parent, { parents = true }) end
   end
-  if st.type == "directory" then return require("sshlua.transfer_tree").put(job, from, to) end
+  job.named = st.type ~= "directory" -- and not found in a tree
+  if not job.named then return require("sshlua.transfer_tree").put(job, from, to) end
   require("sshlua.transfer_put").file(job, { path = from, shown = from, how = "r" }, to)
 end
 
@@ -169,9 +182,22 @@ local function each_into(job, list, to, fn)
   for _, from in ipairs(list) do job:try(from, fn, job, from, to) end
 end
 
+--- The directory of the host that several copies go into.
+local function make_directory(job, to)
+  if job.opts.dry_run then return end
+  local ok, err = pcall(job.sftp.mkdir, job.sftp, to, { parents = true })
+  if ok then return end
+  local st = errors.is(err, "sftp") and job.sftp:exists(to)
+  if st and st.type ~= "directory" then
+    err.message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(to), names.kind(st.type))
+    err.hint = "several copies go into a directory"
+  end
+  error(err, 0)
+end
+
 local function put_any(job, from, to)
   if type(from) == "table" and from[1] and not is_source(from) then
-    if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
+    make_directory(job, to)
     return each_into(job, from, to, verbs.put)
   end
   if type(from) ~= "string" then return put_data(job, from, to) end
@@ -183,10 +209,10 @@ local function put_any(job, from, to)
     errors.raise({ kind = "io", name = "ENOENT", host = job.name, op = job.op, path = from,
       message = "no file matches " .. errors.excerpt(from) })
   end
-  if not job.opts.dry_run then job.sftp:mkdir(to, { parents = true }) end
+  make_directory(job, to)
   job.is_tree = true
   for _, path in ipairs(found) do
-    job:try(path, function() put_path(job, path, names.join(to, names.base(path)), await(core.fs_stat, path)) end)
+    job:try(path, function() put_path(job, path, names.target(path, names.join(to, "")), await(core.fs_stat, path)) end)
   end
 end
 
@@ -204,7 +230,10 @@ local function get_path(job, from, to, st)
   if st.type == "directory" then return require("sshlua.transfer_tree").get(job, from, to) end
   local dir, name = into(job, to)
   if name == "." then errors.usage(6, "get: a file name expected, got %s", to) end
-  local ok, err = pcall(require("sshlua.transfer_get").file, job, from, dir, name, st)
+  local ok, err = pcall(function()
+    here.check_target(dir, name, to)
+    require("sshlua.transfer_get").file(job, from, dir, name, st)
+  end)
   dir:leave()
   if not ok then error(err, 0) end
 end
@@ -226,7 +255,7 @@ local function get_any(job, from, to)
   if not job.opts.dry_run then here.make_parents((to:gsub("(.)/+$", "%1"))) end
   job.is_tree = true
   for _, path in ipairs(found) do
-    job:try(path, function() get_path(job, path, names.join(to, names.base(path)), job.sftp:stat(path)) end)
+    job:try(path, function() get_path(job, path, names.target(path, names.join(to, "")), job.sftp:stat(path)) end)
   end
 end
 
@@ -276,7 +305,7 @@ local function finish(job, fn)
   with_bar(job, job.opts.progress)
   local good, r = pcall(Job.run, job, fn)
   if not good then
-    if job.opts.check == false and errors.is(r) and r.result then return r.result end
+    if job.opts.check == false and errors.is(r) and r.result and r.kind ~= "cancelled" then return r.result end
     error(r, 0)
   end
   if job.opts.check ~= false then r:check() end
@@ -303,13 +332,13 @@ function M.with_job(host, op, opts, fn, otherwise)
   return r
 end
 
-local function by_scp(host, op, from, to, opts)
-  local scp, job = require("sshlua.transfer_scp"), Job.new(host, op, opts)
+local function by_other(way, host, op, from, to, opts)
+  local job = Job.new(host, op, opts)
   to = names.target(from, to)
   return finish(job, function()
-    if op == "put" then return scp.put(job, from, to) end
+    if op == "put" then return way.put(job, from, to) end
     local dir, name = into(job, to)
-    local ok, err = pcall(scp.get, job, from, dir, name)
+    local ok, err = pcall(way.get, job, from, dir, name)
     dir:leave()
     if not ok then error(err, 0) end
   end)
@@ -321,8 +350,8 @@ local function without_sftp(host, op, from, to, opts, err)
     and (err.name == "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED" or err.name == "EOF")
   if err and (not refused or opts.how == "sftp") then error(err, 0) end
   local plan, why = require("sshlua.transfer_otherwise").plan(host, op, from, opts)
-  if plan == "cat" then return require("sshlua.transfer_cat")[op](host, from, to, opts) end
-  if plan == "scp" then return by_scp(host, op, from, to, opts) end
+  if plan == "cat" then return by_other(require("sshlua.transfer_cat"), host, op, from, to, opts) end
+  if plan == "scp" then return by_other(require("sshlua.transfer_scp"), host, op, from, to, opts) end
   err = err or errors.new({ kind = "usage", host = host.name, op = op, message = op .. ": scp cannot do that" })
   err.hint = why
   error(err, 0)

@@ -1,10 +1,10 @@
 --- A file to a host and back through `cat`: works wherever there is a shell. The target appears whole under its name
---- or not
---- at all; sizes are compared before it does.
+--- or not at all; sizes are compared before it does.
 
-local Result = require("sshlua.result").Result
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local here = require("sshlua.transfer_local")
+local names = require("sshlua.transfer_names")
 local quote = require("sshlua.quote")
 local task = require("sshlua.task.core")
 
@@ -12,122 +12,119 @@ local M = {}
 
 local await = task.await
 local PIECE = 1024 * 1024
+local WORDS_MAX = 4096
 
-local function target_name(from, to)
-  if to:sub(-1) ~= "/" then return to end
-  return to .. from:match("([^/]+)/*$")
+--- No program takes it for an option.
+local function plain(path) return path:sub(1, 1) == "-" and "./" .. path or path end
+
+--- What the host said last, or how it ended.
+local function refuse(job, verb, path, words, r)
+  words = words:match("([^\r\n]+)%s*$") or r:status()
+  errors.raise({ kind = "io", host = job.name, op = job.op, path = path,
+    message = ("cannot %s %s: %s"):format(verb, errors.excerpt(path), errors.excerpt(words)) })
 end
 
-local function check_path(path, what, level)
-  if type(path) ~= "string" then errors.usage(level + 1, "%s: file name expected, got %s", what, type(path)) end
-  if path == "" then errors.usage(level + 1, "%s: empty file name", what) end
-  if path:find("\0", 1, true) then errors.usage(level + 1, "%s: NUL byte in a file name", what) end
-end
+--- To a host --------------------------------------------------------------------------------------------------------
 
-local function file_pieces(file)
-  local at = 0
+local function pieces_of(entry, file)
   return function()
-    local bytes = await(file.read, file, PIECE, at)
-    if bytes then at = at + #bytes end
+    local bytes = await(file.read, file, PIECE, entry.bytes)
+    if bytes then entry.bytes = entry.bytes + #bytes end
     return bytes
   end
 end
 
-local function closing(file, fn, ...)
-  local r = task.pack(pcall(fn, ...))
-  pcall(file.close, file, function() end)
-  if not r[1] then error(r[2], 0) end
-  return r[2]
-end
-
-local function octal(mode)
-  return type(mode) == "number" and mode % 1 == 0 and ("%o"):format(mode) or mode
-end
-
---- Raises usage, `level` callers up, unless these can be names and a mode.
----@param what "put"|"get"
-function M.check(what, from, to, mode, level)
-  check_path(from, what, level + 1)
-  check_path(to, what, level + 1)
-  if mode ~= nil and not tostring(octal(mode)):find("^[0-7]?[0-7][0-7][0-7]$") then
-    errors.usage(level + 1, "option 'mode': octal digits expected, got %s", tostring(mode))
-  end
-end
-
 --- The remote half: writes to a name beside the target that nobody has, compares the size, renames.
-local function receive_script(name, size, mode)
-  return quote.sh("t=%s; ", name)
+local function receive_script(path, size, mode)
+  return quote.sh("t=%s; ", plain(path))
     .. [[umask 077; n="$t.sshlua.$$"; trap 'rm -f "$n"' EXIT; cat > "$n" || exit; ]]
     .. ([[s=$(wc -c < "$n") && [ "$s" -eq %d ] || ]]):format(size)
     .. ([[{ echo "received $s of %d bytes" >&2; exit 1; }; ]]):format(size)
-    .. ("chmod %s \"$n\" || exit; "):format(mode)
-    .. [[[ -d "$t" ] && { echo "$t is a directory" >&2; exit 1; }; mv -f "$n" "$t"]]
+    .. ("chmod %03o \"$n\" || exit; "):format(mode)
+    .. [[[ -d "$t" ] && { echo "it is a directory" >&2; exit 1; }; ]]
+    .. [[[ -e "$t" ] && [ ! -f "$t" ] && { echo "it is no regular file: a copy would replace it" >&2; exit 1; }; ]]
+    .. [[mv -f "$n" "$t"]]
 end
 
-local function transferred(host, bytes, before)
-  return Result.new({ host = host.name, code = 0, bytes = bytes, changed = true, duration = core.now() - before })
-end
-
----@param host sshlua.Host
-function M.put(host, from, to, opts)
-  to = target_name(from, to)
-  local mode, before = octal(opts.mode), core.now()
-  local file = await(core.fs_open, from, "r", nil)
-  return closing(file, function()
-    local stat = await(file.stat, file)
-    if stat.type ~= "file" then
-      errors.raise({ kind = "io", host = host.name, op = "put", message = from .. " is not a regular file" })
-    end
-    host:session():exec(receive_script(to, stat.size, mode or ("%03o"):format(stat.mode % 512)),
-      { stdin = file_pieces(file) })
-    return transferred(host, stat.size, before)
-  end)
-end
-
-local function send_script(name)
-  return quote.sh("f=%s; ", name)
-    .. [[[ -f "$f" ] || { echo "$f: no such regular file" >&2; exit 1; }; wc -c < "$f" >&2; cat "$f"]]
-end
-
----@param host sshlua.Host
-function M.get(host, from, to)
-  to = target_name(from, to)
-  local before = core.now()
-  local partial = ("%s.sshlua.%d.%s"):format(to, core.getpid(), tostring({}):match("0x(%x+)") or "0")
-  local file = await(core.fs_open, partial, "wx", nil)
-  local ok, result = pcall(closing, file, function()
-    local at, announced = 0, ""
-    host:session():exec(send_script(from), {
-      max_output = 65536,
-      sink = function(bytes, stream)
-        if stream == "stderr" then
-          announced = (announced .. bytes):sub(1, 4096)
-        else
-          await(file.write, file, bytes, at)
-          at = at + #bytes
-        end
-      end,
-    })
-    local size = tonumber(announced:match("^%s*(%d+)%s*$"))
-    if size ~= at then
-      errors.raise({
-        kind = "io", host = host.name, op = "get",
-        message = ("%s: received %d of %s bytes"):format(from, at, tostring(size or "?")),
-      })
-    end
-    await(file.fsync, file)
-    return transferred(host, at, before)
-  end)
-  if ok then
-    local failure
-    ok, failure = pcall(await, core.fs_rename, partial, to)
-    if not ok then result = failure end
+local function send(job, file, from, to)
+  local st = await(file.stat, file)
+  if st.type ~= "file" then
+    errors.raise({ kind = "io", host = job.name, op = job.op, path = from,
+      message = ("%s is not a regular file but a %s"):format(errors.excerpt(from), st.type) })
   end
-  if not ok then
-    core.fs_unlink(partial, function() end)
-    error(errors.wrap(result, { host = host.name, op = "get" }), 0)
+  job.total = job.total + st.size
+  local entry = job:begin(from, st.size)
+  local ok, r = pcall(function()
+    return job.host:session():exec(receive_script(to, st.size, names.mode(job.opts, st.mode)),
+      { stdin = pieces_of(entry, file), check = false })
+  end)
+  job:finish(entry)
+  if not ok then error(r, 0) end
+  if not r.ok then refuse(job, "write", to, r.stderr, r) end
+  job:arrive(to, "files")
+end
+
+---@param job sshlua.TransferJob
+---@param from string
+---@param to string
+function M.put(job, from, to)
+  local file = here.call(from, core.fs_open, from, "r", nil)
+  local ok, err = pcall(send, job, file, from, to)
+  pcall(file.close, file, function() end)
+  if not ok then error(err, 0) end
+end
+
+--- From a host ------------------------------------------------------------------------------------------------------
+
+--- Says size and mode, where stat(1) can, before the bytes.
+local function send_script(path)
+  return quote.sh("f=%s; ", plain(path))
+    .. [[[ -f "$f" ] || { echo "no such regular file" >&2; exit 1; }; s=$(wc -c < "$f") || exit; ]]
+    .. [[m=$(stat -Lc %a "$f" 2>/dev/null || stat -Lf %Lp "$f" 2>/dev/null); ]]
+    .. [[echo "sshlua-file $s $m" >&2; cat "$f"]]
+end
+
+local function receive(job, entry, from, file)
+  local words = ""
+  local r = job.host:session():exec(send_script(from), {
+    check = false, max_output = 65536,
+    sink = function(bytes, stream)
+      if stream == "stderr" then
+        words = (words .. bytes):sub(-WORDS_MAX)
+      else
+        await(file.write, file, bytes, entry.bytes)
+        entry.bytes = entry.bytes + #bytes
+      end
+    end,
+  })
+  if not r.ok then refuse(job, "read", from, words, r) end
+  local size, mode = words:match("sshlua%-file%s+(%d+)%s*([0-7]*)")
+  if tonumber(size) ~= entry.bytes then
+    refuse(job, "read", from, ("received %d of %s bytes"):format(entry.bytes, size or "?"), r)
   end
-  return result
+  return tonumber(mode, 8) or 384
+end
+
+---@param job sshlua.TransferJob
+---@param from string
+---@param dir sshlua.LocalDirectory
+---@param name string one component
+function M.get(job, from, dir, name)
+  local temp = names.temporary(name)
+  local file = dir:make_file(temp, 384)
+  local entry = job:begin(from, nil)
+  local ok, err = pcall(function()
+    local mode = receive(job, entry, from, file)
+    await(core.fs_chmod, dir:at(temp), job.opts.mode or names.masked(names.mode(job.opts, mode), core.umask()))
+    job:quiet(await, file.fsync, file)
+    await(file.close, file)
+    dir:call(core.fs_rename, temp, dir:at(name))
+  end)
+  job:finish(entry)
+  if ok then return job:arrive(dir:show(name), "files") end
+  pcall(file.close, file, function() end)
+  dir:drop(temp)
+  error(err, 0)
 end
 
 return M

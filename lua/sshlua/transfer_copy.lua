@@ -81,7 +81,8 @@ end
 local function copy_any(job, source, from, to)
   local sftp = source:session():sftp()
   local st = sftp:stat(from)
-  if st.type ~= "directory" then return stream(job, source, sftp, from, to, st) end
+  job.named = st.type ~= "directory"
+  if job.named then return stream(job, source, sftp, from, to, st) end
   require("sshlua.transfer_tree").copy(job, sftp, from, to, function(path, target, entry)
     stream(job, source, sftp, path, target, entry)
   end)

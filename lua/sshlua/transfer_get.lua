@@ -62,11 +62,23 @@ local function proved(job, path, part, size)
   return 0
 end
 
+--- Messages name the target and not the temporary file.
+local function explain(err, dir, temp, name)
+  if not errors.is(err) then return err end
+  local from, till = err.message:find(errors.excerpt(temp), 1, true)
+  if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(name) .. err.message:sub(till + 1) end
+  if err.kind == "io" and rawget(err, "path") == nil then err.path = dir:show(name) end
+  err.message = err.message:gsub("/proc/self/fd/%d+", function() return errors.excerpt(dir.shown) end)
+  return err
+end
+
 --- The temporary file, opened; its name; from which byte on.
 local function place(job, path, dir, name, size, mode)
   if not job.opts.resume then
     local temp = names.temporary(name)
-    return dir:make_file(temp, mode), temp, 0
+    local ok, file = pcall(dir.make_file, dir, temp, mode)
+    if not ok then error(explain(file, dir, temp, name), 0) end
+    return file, temp, 0
   end
   local temp = names.part(name)
   local ok, part = pcall(dir.call, dir, core.fs_open, temp, "r+n", nil)
@@ -109,13 +121,37 @@ local function digest_here(job, dir, name)
   return sum
 end
 
-local function is_same(job, path, dir, name, st)
+--- Are these bytes here already? What is known of them; else nil.
+local function same_here(job, path, dir, name, st)
   local skip = job.opts.skip
-  if not skip then return false end
+  if not skip then return nil end
   local mine = here.look(dir, name)
-  if not mine or mine.type ~= "file" or mine.size ~= st.size then return false end
-  if skip == "time" then return st.mtime ~= nil and math.abs(math.floor(mine.mtime) - st.mtime) <= 1 end
-  return digest_here(job, dir, name) == digest.of_remote(job, path, nil, st.size)
+  if not mine or mine.type ~= "file" or mine.size ~= st.size then return nil end
+  local same
+  if skip == "time" then
+    same = st.mtime ~= nil and math.abs(math.floor(mine.mtime) - st.mtime) <= 1
+  else
+    same = digest_here(job, dir, name) == digest.of_remote(job, path, nil, st.size)
+  end
+  return same and mine or nil
+end
+
+--- Bytes that are here stay; their mode may have to become another. False: only a new copy can have it.
+local function keep(job, dir, name, st, mine)
+  local mode = st.mode and (job.opts.mode or names.masked(names.mode(job.opts, st.mode), core.umask()))
+  if not names.lacks_mode(job.opts, mode, mine.mode) then
+    job.same = job.same + 1
+    return true
+  end
+  if not job.opts.dry_run then
+    local ok, file = pcall(dir.call, dir, core.fs_open, name, "rn", nil) -- the entry itself, whatever is swapped in
+    if not ok then return false end
+    ok = pcall(await, core.fs_chmod, ("/proc/self/fd/%d"):format(file:fd()), mode)
+    pcall(file.close, file, function() end)
+    if not ok then return false end
+  end
+  job:arrive(dir:show(name), "files")
+  return true
 end
 
 local function fill(job, entry, path, file, from, st, sum)
@@ -136,15 +172,6 @@ local function fill(job, entry, path, file, from, st, sum)
   end
   M.settle(job, file, st)
   if job:durable(err) then job:quiet(await, file.fsync, file) end
-end
-
-local function explain(err, dir, temp, name)
-  if not errors.is(err) then return err end
-  local from, till = err.message:find(errors.excerpt(temp), 1, true)
-  if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(name) .. err.message:sub(till + 1) end
-  if err.kind == "io" and rawget(err, "path") == nil then err.path = dir:show(name) end
-  err.message = err.message:gsub("/proc/self/fd/%d+", function() return errors.excerpt(dir.shown) end)
-  return err
 end
 
 local function receive_file(job, path, dir, name, st)
@@ -172,13 +199,11 @@ end
 function M.file(job, path, dir, name, st)
   if st.type ~= "file" and st.type ~= "unknown" then
     errors.raise({ kind = "io", host = job.name, op = job.op, path = path,
-      message = ("%s is not a regular file but a %s"):format(errors.excerpt(path), st.type) })
+      message = ("%s is not a regular file but a %s"):format(errors.excerpt(path), names.kind(st.type)) })
   end
   job.total = job.total + (st.size or 0)
-  if is_same(job, path, dir, name, st) then
-    job.same = job.same + 1
-    return
-  end
+  local mine = same_here(job, path, dir, name, st)
+  if mine and keep(job, dir, name, st, mine) then return end
   if not job.opts.dry_run then receive_file(job, path, dir, name, st) end
   job:arrive(dir:show(name), "files")
 end

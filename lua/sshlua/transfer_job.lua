@@ -170,6 +170,12 @@ local function watch(self)
   end
 end
 
+--- The cancellation belongs to many; what this job had so far belongs to it alone.
+local function cancelled(self, err)
+  return errors.new({ kind = "cancelled", message = err.message, cause = err.cause, host = self.name, op = self.op,
+    cancelled_by = err.cancelled_by or err, bytes = self:moved(), result = self:result(err) })
+end
+
 --- Runs fn(job), watched; returns the Result or raises with it.
 function M.run(self, fn)
   local ok, err = pcall(group.scope, function(s)
@@ -179,7 +185,8 @@ function M.run(self, fn)
   end)
   if not ok then
     pcall(self.report, self, true)
-    if errors.is(err, "cancelled") or not errors.is(err) then error(err, 0) end
+    if not errors.is(err) then error(err, 0) end
+    if errors.is(err, "cancelled") then error(cancelled(self, err), 0) end
     errors.wrap(err, { host = self.name, op = self.op, bytes = self:moved(), result = self:result(err) })
     error(err, 0)
   end

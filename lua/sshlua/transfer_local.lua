@@ -3,6 +3,7 @@
 
 local core = require("sshlua.core")
 local errors = require("sshlua.errors")
+local names = require("sshlua.transfer_names")
 local outlast = require("sshlua.task.outlast")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
@@ -94,6 +95,16 @@ function M.make_parents(path)
   if not errors.is(err, "io") or err.name ~= "EEXIST" then error(err, 0) end
 end
 
+--- Raises when a file must not take the place of an entry that somebody has named, `path`. /dev/stdout and its like
+--- lead to /proc, and whatever they lead to, they stay as they are.
+function M.check_target(dir, name, path)
+  local ok, st = pcall(M.look, dir, name, true)
+  if not ok then return end -- whoever writes there says it
+  names.check_replaceable(path, st, "io")
+  local is_link, target = pcall(M.readlink, dir, name)
+  if is_link and target:find("^/proc/") then names.check_replaceable(path, { type = "link" }, "io") end
+end
+
 --- As a side of a tree ----------------------------------------------------------------------------------------------
 
 --- One entry: type, size, mode, mtime; nil when there is none. `follow`: what a link leads to.
@@ -125,7 +136,7 @@ function M.make(dir, name)
   if st and st.type == "directory" then return false end
   errors.raise({ kind = "io", name = "ENOTDIR", path = dir:show(name),
     message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(dir:show(name)),
-      st and st.type or "?") })
+      st and names.kind(st.type) or "?") })
 end
 
 --- Mode and times of a directory whose entries are complete.

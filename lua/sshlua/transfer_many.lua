@@ -57,8 +57,7 @@ local function push(list, ...)
 end
 
 local function mtime_of(job, st)
-  local at = job.opts.times and st.mtime and math.floor(st.mtime) or -1
-  return at >= 0 and at < 4294967296 and at or -1
+  return job.opts.times and st.mtime and names.wire_time(st.mtime) or -1
 end
 
 local add = {}

@@ -38,17 +38,42 @@ end
 --- The last component, without slashes.
 function M.base(path) return path:match("([^/]+)/*$") or "" end
 
+local function is_dots(name) return name == "." or name == ".." end
+
 --- Where a copy of `from` goes: a slash at the end of `to` puts it into that directory, unless `from` has one, too,
---- and so means what is in it.
+--- and so means what is in it. "." and ".." at an end are directories, and no names that a copy could have.
 function M.target(from, to)
+  if is_dots(to:match("[^/]*$")) then to = to .. "/" end
   if to:sub(-1) ~= "/" then return to end
-  if from:sub(-1) == "/" then return #to > 1 and (to:gsub("/+$", "")) or to end
+  if from:sub(-1) == "/" or is_dots(M.base(from)) then return #to > 1 and (to:gsub("/+$", "")) or to end
   return to .. M.base(from)
 end
 
 function M.join(directory, name)
   if directory == "" then return name end
   return directory:sub(-1) == "/" and directory .. name or directory .. "/" .. name
+end
+
+--- What is there ------------------------------------------------------------------------------------------------------
+
+local kinds = { char = "character device", block = "block device", fifo = "FIFO", link = "symbolic link" }
+
+--- A type of entries in words.
+function M.kind(type) return kinds[type] or tostring(type) end
+
+--- Raises when a file must not take the place of what `path` leads to: a directory, a device, a FIFO. `st`: nil when it
+--- leads to nothing. Renaming would put the copy in its place, and nobody who says /dev/null means that.
+---@param error_kind "io"|"sftp"
+function M.check_replaceable(path, st, error_kind)
+  if not st or st.type == "file" or st.type == "unknown" then return end
+  local shown = errors.excerpt(path)
+  if st.type == "directory" then
+    errors.raise({ kind = error_kind, name = "EISDIR", path = path, message = shown .. " is a directory",
+      hint = "a slash at its end puts the file into it" })
+  end
+  errors.raise({ kind = error_kind, name = "EEXIST", path = path,
+    message = ("%s is a %s, and a copy would take its place"):format(shown, M.kind(st.type)),
+    hint = "name a file, or remove it first" })
 end
 
 --- Modes ------------------------------------------------------------------------------------------------------------
@@ -68,6 +93,18 @@ function M.mode(opts, mode)
   if opts.mode then return opts.mode end
   if not mode then return nil end
   return opts.setuid and mode or mode % 512
+end
+
+--- A time as SFTP can say it: 32 bits of seconds, 1970 to 2106.
+function M.wire_time(time)
+  return math.max(0, math.min(4294967295, math.floor(time)))
+end
+
+--- Does an entry that is there lack the mode that a copy would give it? Bits that a copy leaves out do not count.
+function M.lacks_mode(opts, mode, there)
+  if not mode or not there then return false end
+  if opts.mode or opts.setuid then return mode % 4096 ~= there % 4096 end
+  return mode % 512 ~= there % 512
 end
 
 --- mode without the bits of the mask.

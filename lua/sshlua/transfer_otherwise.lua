@@ -9,7 +9,8 @@ local task = require("sshlua.task.core")
 local M = {}
 
 local PROBE_SECONDS = 20
-local with_cat = { mode = true, exclude = true, check = true, idle = true }
+local NO_GLOBS = "patterns need SFTP: name the file, or a directory"
+local with_cat = { mode = true, exclude = true, check = true, idle = true, progress = true }
 
 --- The first option that is none of those.
 local function other(opts, known)
@@ -18,9 +19,10 @@ local function other(opts, known)
   end
 end
 
---- What a shell says about a path: "directory" or "file"; nil when there is no shell.
+--- What a shell says about a path: "directory", "file" or "nothing"; nil when there is no shell.
 local function ask(host, path)
-  local cmd = quote.sh("echo sshlua-$((40+2)); if [ -d %s ]; then echo directory; else echo file; fi", path)
+  local cmd = quote.sh("echo sshlua-$((40+2)); if [ -d %s ]; then echo directory; "
+    .. "elif [ -e %s ]; then echo file; else echo nothing; fi", path, path)
   local opts = { check = false, timeout = PROBE_SECONDS, max_output = 4096 }
   local ok, r = pcall(function() return host:session():exec(cmd, opts) end)
   if not ok and (not errors.is(r) or r.kind == "cancelled" or r.kind == "connection_lost") then error(r, 0) end
@@ -38,12 +40,17 @@ function M.plan(host, op, from, opts)
   local name = other(opts, require("sshlua.transfer_scp").options) or (opts.links == "copy" and "links")
   if name then return nil, ("option '%s' needs SFTP"):format(name) end
   local simple = opts.how ~= "scp" and not other(opts, with_cat)
+  local may_match = from:find("[*?%[]")
   if op == "put" then
-    local st = task.await(core.fs_stat, from)
+    local ok, st = pcall(task.await, core.fs_stat, from)
+    if not ok and may_match then return nil, NO_GLOBS end
+    if not ok then error(st, 0) end
     if not simple or st.type == "directory" then return "scp" end
     return ask(host, "/") and "cat" or "scp"
   end
-  return simple and ask(host, from) == "file" and "cat" or "scp"
+  local there = (simple or may_match) and ask(host, from)
+  if may_match and there == "nothing" then return nil, NO_GLOBS end
+  return simple and (there == "file" or there == "nothing") and "cat" or "scp"
 end
 
 return M

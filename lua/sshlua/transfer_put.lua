@@ -10,6 +10,7 @@ local leftovers = require("sshlua.transfer_leftovers")
 local names = require("sshlua.transfer_names")
 local scope = require("sshlua.task.scope")
 local task = require("sshlua.task.core")
+local why = require("sshlua.transfer_why")
 local wide = require("sshlua.transfer_wide")
 
 local M = {}
@@ -66,16 +67,25 @@ function M.rename(sftp, temp, to)
   error(err, 0)
 end
 
+local function hint_parents(err)
+  if err.name ~= "SSH_FX_NO_SUCH_FILE" then return end
+  err.hint = "its directory may be missing: the option parents (--parents) makes it"
+end
+
 --- Messages name the target and not the temporary file.
 local function explain(err, temp, to)
   if not errors.is(err) then return err end
   if rawget(err, "path") == temp then err.path = to end
   local from, till = err.message:find(errors.excerpt(temp), 1, true)
   if from then err.message = err.message:sub(1, from - 1) .. errors.excerpt(to) .. err.message:sub(till + 1) end
-  if err.name == "SSH_FX_NO_SUCH_FILE" then
-    err.hint = "its directory may be missing: the option parents (--parents) makes it"
-  end
+  hint_parents(err)
   return err
+end
+
+--- Says what the server does not, of a directory at `path` that could not be made.
+function M.explain(job, err, path)
+  why.ask(job, err, path)
+  if errors.is(err) then hint_parents(err) end
 end
 
 --- Attributes, disk, close: the server does them in this order, so nobody waits for each of them.
@@ -88,27 +98,49 @@ local function complete(job, remote, attributes)
   group.all((table.unpack or unpack)(steps)) -- luacheck: ignore 143
 end
 
+--- Cancelled while it got its name: the server did that all the same, or not. Requests are answered in order.
+local function has_moved(sftp, temp)
+  local ok, err = pcall(scope.shield, scope.timeout, 2, sftp.lstat, sftp, temp)
+  return not ok and errors.is(err, "sftp") and err.name == "SSH_FX_NO_SUCH_FILE"
+end
+
+--- The target that somebody has named: a file, or nothing yet.
+local function check_target(job, to)
+  local ok, st = pcall(job.sftp.exists, job.sftp, to)
+  if ok then return names.check_replaceable(to, st, "sftp") end
+  if not errors.is(st, "sftp") then error(st, 0) end -- else opening says it
+end
+
 --- Opens the temporary file, calls fill(file) for its bytes and attributes, closes, checks, renames. A part stays when
 --- it is to be resumed.
 local function replace(job, to, temp, how, fill, check)
   local sftp, safe = job.sftp, 0
-  local remote
+  local remote, is_renaming
   local ok, err = pcall(function()
-    local before = core.now()
-    remote = sftp:open(temp, how, { mode = 384 })
-    remote.round_trip = core.now() - before
+    local function open()
+      local before = core.now()
+      remote = sftp:open(temp, how, { mode = 384 })
+      remote.round_trip = core.now() - before
+    end
+    if job.named then group.all(open, function() check_target(job, to) end) else open() end
     complete(job, remote, fill(remote))
     if check then check(temp) end
+    is_renaming = true
     M.rename(sftp, temp, to)
   end)
   if ok then return end
+  if is_renaming and errors.is(err, "cancelled") and sftp:is_alive() and has_moved(sftp, temp) then
+    job:arrive(to, "files")
+    error(err, 0)
+  end
+  why.ask(job, err, to)
   if remote then
     local good, n = pcall(remote.progress, remote)
     safe = remote.safe or (remote.begun or 0) + (good and n or 0)
     pcall(remote.abandon, remote)
   end
   -- Cancelled while it was being opened: the server opens it all the same.
-  local perhaps = remote or errors.is(err, "cancelled") or not sftp:is_alive()
+  local perhaps = remote or job.named or errors.is(err, "cancelled") or not sftp:is_alive()
   if perhaps and not job.opts.resume then M.drop(job, temp) end
   err = explain(err, temp, to)
   if errors.is(err) and not errors.is(err, "cancelled") and rawget(err, "bytes") == nil then err.bytes = safe end
@@ -118,7 +150,7 @@ end
 local function attributes(job, st)
   local out = { mode = names.mode(job.opts, st.mode) }
   if job.opts.times and st.mtime then
-    out.mtime = math.floor(st.mtime)
+    out.mtime = names.wire_time(st.mtime)
     out.atime = out.mtime
   end
   return out
@@ -194,14 +226,30 @@ local function place(job, file, to, size)
   return part, "r+", from
 end
 
---- Does the target have these bytes already?
-local function is_same(job, file, to, st)
+--- Does the target have these bytes already? What is known of it; else nil.
+local function same_there(job, file, to, st)
   local skip = job.opts.skip
-  if not skip then return false end
+  if not skip then return nil end
   local there = lstat(job.sftp, to)
-  if not there or there.type ~= "file" or there.size ~= st.size then return false end
-  if skip == "time" then return there.mtime ~= nil and math.abs(there.mtime - math.floor(st.mtime)) <= 1 end
-  return digest.of_remote(job, to, nil, st.size) == digest.of_local(job, file)
+  if not there or there.type ~= "file" or there.size ~= st.size then return nil end
+  local same
+  if skip == "time" then
+    same = there.mtime ~= nil and math.abs(there.mtime - names.wire_time(st.mtime)) <= 1
+  else
+    same = digest.of_remote(job, to, nil, st.size) == digest.of_local(job, file)
+  end
+  return same and there or nil
+end
+
+--- Bytes that are there stay; their mode may have to become another.
+local function keep(job, to, st, there)
+  local mode = names.mode(job.opts, st.mode)
+  if not names.lacks_mode(job.opts, mode, there.mode) then
+    job.same = job.same + 1
+    return
+  end
+  if not job.opts.dry_run then job.sftp:setstat(to, { mode = mode }) end
+  job:arrive(to, "files")
 end
 
 --- A dry run fails where the run would find no directory, unless a verb before it would have made that.
@@ -211,15 +259,14 @@ function M.pretend(job, to, what)
   if parent and not job.is_tree and not job.opts.parents and not pretended.has_parent(job.host, to) then
     job.sftp:stat(parent)
   end
+  if job.named then check_target(job, to) end
   pretended.file(job.host, to)
   job:arrive(to, what)
 end
 
 local function from_file(job, file, st, source, to)
-  if is_same(job, file, to, st) then
-    job.same = job.same + 1
-    return
-  end
+  local there = same_there(job, file, to, st)
+  if there then return keep(job, to, st, there) end
   if job.opts.dry_run then return M.pretend(job, to, "files") end
   local temp, how, from = place(job, file, to, st.size)
   local entry = job:begin(source.shown, st.size, 0)
@@ -280,9 +327,26 @@ function M.data(job, pieces, to, mode, mtime)
   job:arrive(to, "files")
 end
 
-local function file_pieces(file)
+local WRITER_SECONDS = 0.02
+
+--- `waits`: a FIFO that has a name and perhaps no writer yet. It was opened without waiting for one, and until there is
+--- one it looks as if it had ended.
+local function file_pieces(file, waits)
   local at = -1 -- wherever it stands: pipes have no offsets
-  return function() return (await(file.read, file, BUFFER, at)) end
+  return function()
+    local bytes = await(file.read, file, BUFFER, at)
+    while waits and (not bytes or bytes == "") do
+      scope.sleep(WRITER_SECONDS)
+      bytes = await(file.read, file, BUFFER, at)
+    end
+    waits = false
+    return bytes
+  end
+end
+
+local function is_named_fifo(path)
+  local ok, st = pcall(await, core.fs_lstat, path)
+  return ok and st.type == "fifo"
 end
 
 ---@class sshlua.TransferSource
@@ -299,10 +363,10 @@ function M.file(job, source, to)
   local ok, err = pcall(function()
     local st = await(file.stat, file)
     if st.type == "fifo" or (st.type == "char" and not job.is_tree) then
-      return M.data(job, file_pieces(file), to)
+      return M.data(job, file_pieces(file, is_named_fifo(source.path)), to)
     elseif st.type ~= "file" then
       errors.raise({ kind = "io", host = job.name, op = job.op, path = source.shown,
-        message = errors.excerpt(source.shown) .. " is not a regular file but a " .. st.type })
+        message = errors.excerpt(source.shown) .. " is not a regular file but a " .. names.kind(st.type) })
     end
     job.total = job.total + st.size
     from_file(job, file, st, source, to)

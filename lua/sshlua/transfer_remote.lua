@@ -3,6 +3,7 @@
 
 local errors = require("sshlua.errors")
 local names = require("sshlua.transfer_names")
+local why = require("sshlua.transfer_why")
 
 local M = {}
 
@@ -48,14 +49,17 @@ function M.make(dir, name)
   if ok then return true end
   local st = M.look(dir, name)
   if st and st.type == "directory" then return false end
-  if not st then error(err, 0) end
+  if not st then
+    why.ask(dir.job, err, path)
+    error(err, 0)
+  end
   errors.raise({ kind = "sftp", name = "SSH_FX_FAILURE", path = path,
-    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), st.type) })
+    message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), names.kind(st.type)) })
 end
 
 function M.settle(dir, mode, mtime)
   local change = { mode = mode }
-  if mtime then change.mtime, change.atime = math.floor(mtime), math.floor(mtime) end
+  if mtime then change.mtime, change.atime = names.wire_time(mtime), names.wire_time(mtime) end
   if next(change) then dir.sftp:setstat(dir.shown, change) end
 end
 

@@ -139,8 +139,10 @@ function Tree:clear(node, name, st, old)
   if not old or (old.type == "directory") == is_directory then return true end
   if not self.job.opts.delete then return true end -- whoever makes the entry says what is in the way
   return self.job:try(node.target:show(name), function()
-    if not self.job.opts.dry_run then self.to.remove(node.target, name, old.type) end
-    self.job:delete(node.target:show(name))
+    if self:remove(node.target, name, old, rel_of(node, name), 1) then return end
+    errors.raise({ kind = "io", name = "ENOTEMPTY", path = node.target:show(name),
+      message = ("%s is in the way: a directory that holds what is excluded"):format(
+        errors.excerpt(node.target:show(name))) })
   end)
 end
 
@@ -160,8 +162,56 @@ function Tree:entry(s, node, st, old)
   elseif st.type == "link" then
     self:copy_link(node, name)
   else
-    self.job:leave_out(node.source:show(name), "a " .. st.type)
+    self.job:leave_out(node.source:show(name), "a " .. names.kind(st.type))
   end
+end
+
+local function within(side, dir, name, fn)
+  local inner = side.enter(dir, name)
+  local ok, value = pcall(function()
+    local list = side.list(inner)
+    table.sort(list, function(a, b) return a.name < b.name end)
+    return fn(inner, list)
+  end)
+  inner:leave()
+  if not ok then error(value, 0) end
+  return value
+end
+
+--- Is something excluded below an entry of the target?
+function Tree:shelters(dir, name, st, rel, depth)
+  local patterns = self.job.opts.exclude
+  if st.type ~= "directory" or not patterns or not patterns[1] then return false end
+  if depth > DEPTH_MAX then
+    errors.raise({ kind = "limit", message = errors.excerpt(dir:show(name)) .. ": too deep" })
+  end
+  return within(self.to, dir, name, function(inner, list)
+    for _, e in ipairs(list) do
+      local below = rel .. "/" .. e.name
+      if names.excluded(patterns, below, e.name, e.type == "directory")
+        or self:shelters(inner, e.name, e, below, depth + 1) then return true end
+    end
+    return false
+  end)
+end
+
+--- Removes an entry of the target with what is below it. What is excluded stays, and the directories that it is in.
+--- True: nothing stayed.
+function Tree:remove(dir, name, st, rel, depth)
+  if not self:shelters(dir, name, st, rel, depth) then
+    if not self.job.opts.dry_run then self.to.remove(dir, name, st.type) end
+    self.job:delete(dir:show(name))
+    return true
+  end
+  within(self.to, dir, name, function(inner, list)
+    for _, e in ipairs(list) do
+      local below = rel .. "/" .. e.name
+      if not names.excluded(self.job.opts.exclude, below, e.name, e.type == "directory") then
+        self.job:try(inner:show(e.name), self.remove, self, inner, e.name, e, below, depth + 1)
+      end
+    end
+  end)
+  return false
 end
 
 --- What the source has not is removed.
@@ -176,8 +226,9 @@ function Tree:delete_extras(node, wanted, old)
   table.sort(extras)
   for _, name in ipairs(extras) do
     self.job:try(node.target:show(name), function()
-      if not self.job.opts.dry_run then self.to.remove(node.target, name, old[name].type) end
-      self.job:delete(node.target:show(name))
+      if not self:remove(node.target, name, old[name], rel_of(node, name), 1) then
+        self.job:leave_out(node.target:show(name), "not deleted, as it holds what is excluded")
+      end
     end)
   end
 end
@@ -259,11 +310,19 @@ local function remote_top(job, path)
   local sftp = job.sftp
   local st = sftp:exists(path)
   if st and st.type == "directory" then return remote.hold(sftp, path, job), false end
+  if st then
+    errors.raise({ kind = "sftp", name = "ENOTDIR", path = path,
+      message = ("%s is in the way: it is a %s, not a directory"):format(errors.excerpt(path), names.kind(st.type)) })
+  end
   if job.opts.dry_run then
     put.pretend(job, path, "directories")
     return nil, false
   end
-  sftp:mkdir(path, { mode = 448 })
+  local ok, err = pcall(sftp.mkdir, sftp, path, { mode = 448 })
+  if not ok then
+    put.explain(job, err, path)
+    error(err, 0)
+  end
   job:arrive(path .. "/", "directories")
   return remote.hold(sftp, path, job), true
 end

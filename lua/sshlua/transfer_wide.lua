@@ -11,7 +11,8 @@ local M = {}
 local SIZE = 16 * 1024 * 1024 -- of a file that is worth it
 local SECONDS = 0.01 -- round trip of a host that is far away
 local CHANNELS = 4
-local PIECES = 8 -- of a file, at least: who is done early takes another
+local PIECES = 8 -- of a file: who is done early takes another
+local LEAST, MOST = 8 * 1024 * 1024, 64 * 1024 * 1024 -- of a piece: between two, a channel may be given to others
 
 --- Is it worth it? `seconds`: what opening the file took, a round trip and little more.
 ---@param job sshlua.TransferJob
@@ -31,7 +32,7 @@ end
 
 --- A file's pieces, in order; `next` is the first that nobody has taken.
 local function cut(size, block)
-  local length, pieces = math.max(SIZE / 2, math.ceil(size / PIECES / block) * block), { next = 1 }
+  local length, pieces = math.ceil(math.min(math.max(size / PIECES, LEAST), MOST) / block) * block, { next = 1 }
   for at = 0, size - 1, length do pieces[#pieces + 1] = { at = at, size = math.min(length, size - at) } end
   return pieces
 end
@@ -43,40 +44,49 @@ local function take(pieces)
 end
 
 --- Bytes without a gap from the beginning.
-local function safe(pieces)
-  for _, piece in ipairs(pieces) do
-    if not piece.done then return piece.at end
-  end
-  return nil
+local function safe(pieces, size)
+  local i = pieces.whole or 1
+  while pieces[i] and pieces[i].done do i = i + 1 end
+  pieces.whole = i
+  return pieces[i] and pieces[i].at or size
 end
 
---- Writes pieces through one open remote file until there are none.
-local function carry(state, remote)
+--- Somebody may want the place of one of our channels: a command must not wait for the end of a large file.
+local function is_in_the_way(state)
+  return not state.leaving and state.job.sftp.session.places:left() < 1
+end
+
+--- Writes pieces through one open remote file until there are none. `may_leave`: or until others want the channel.
+local function carry(state, remote, may_leave)
   local job, entry = state.job, state.entry
-  for piece in take, state.pieces do
+  while not (may_leave and is_in_the_way(state)) do
+    local piece = take(state.pieces)
+    if not piece then return end
     piece.file = remote
     local moved, _, left_out = remote:put(state.file, piece.size, { from = piece.at, to = piece.at, block = job.block,
       blocks = job.blocks, sparse = job.opts.sparse ~= false })
     piece.file, piece.done = nil, moved == piece.size
     entry.bytes = entry.bytes + moved
     state.holes = state.holes or left_out
-    state.remote.safe = safe(state.pieces) or entry.size
+    state.remote.safe = safe(state.pieces, entry.size)
     if not piece.done then state.short(piece.at + moved) end
   end
+  state.leaving = true
 end
 
 local function carry_and_close(state, other)
   local ok, err = pcall(function()
-    carry(state, other.file)
+    carry(state, other.file, true)
     other.file:close()
   end)
   other.sftp:close()
+  state.leaving = nil
   if not ok then error(err, 0) end
 end
 
 --- The file once more, on a channel of its own.
 local function open_again(session, path)
-  local other = sftp.open(session)
+  local other = sftp.open(session, nil, true)
   local ok, file = pcall(other.open, other, path, "r+")
   if ok then return { sftp = other, file = file } end
   other:close()

@@ -184,7 +184,9 @@ describe("on the command line", function()
   it("says what is wrong with its command line, as run does", body(function()
     local from = files.write("src/a", "text")
     for words, message in pairs {
-      ["put -z"] = "put: unknown option -z (see sshlua put --help)",
+      ["put -Z"] = "put: unknown option -Z (see sshlua put --help)",
+      ["put -r"] = "put: unknown option -r: directories are copied with what is in them (see sshlua put --help)",
+      ["sync --bwlimit=10"] = "sync: unknown option --bwlimit: --limit-rate 500K (see sshlua sync --help)",
       ["sync --flat"] = "sync: unknown option --flat (see sshlua sync --help)",
       ["get --pull"] = "get: unknown option --pull (see sshlua get --help)",
       ["put --mode 9"] = '--mode: octal digits expected, got "9"',
@@ -192,7 +194,7 @@ describe("on the command line", function()
       ["put --links hard"] = '--links: skip, copy, follow expected, got "hard"',
       ["sync --skip size"] = '--skip: time, digest expected, got "size"',
       ["put --limit-rate many"] = '--limit-rate: bytes expected (500K, 10M), got "many"',
-      ["put --limit many"] = "no host is left of those that were named",
+      ["put --limit many"] = "no host is left of those that were named: none matches --limit many",
       ["put --batch"] = '--batch: a count or a share ("10%") expected, got "web1"',
       ["put --pause 1"] = "--pause goes with --batch",
       ["put --no-fsync=1"] = "put: option --no-fsync takes no argument",
@@ -209,6 +211,25 @@ describe("on the command line", function()
       assert.equal("2 ", r.code .. " " .. r.out)
     end
   end, 60))
+
+  it("says what words for scp and rsync are here", body(function()
+    local from = files.write("src/a", "text")
+    for words, message in pairs {
+      ["put " .. from .. " web1:/x"] = "put: which hosts? -w names them, and paths have none in front: -w web1 ... /x",
+      ["get root@web1: " .. at "x"] = "get: which hosts? -w names them, and paths have none in front: -w root@web1 ... ./",
+      ["put -w web1 " .. from .. " ~root/x"] = "put: ~ is not expanded on hosts: say where that home is, or ./~root/x "
+        .. "for a name that begins so",
+      ["put -w web1 - " .. from .. " /x"] = 'put: "-" is standard input, and copied alone (./- is a file of that name)',
+      ["get -w web1 " .. from .. " -"] = 'get: "-" is no target: sshlua run -w HOST -- cat FILE writes to standard output '
+        .. "(./- is a file)",
+    } do
+      local args = {}
+      for word in words:gmatch "%S+" do args[#args + 1] = word end
+      local r = sshlua(args)
+      assert.equal("sshlua: " .. message .. "\n", r.err)
+      assert.equal("2 ", r.code .. " " .. r.out)
+    end
+  end))
 
   it("helps with the lines that run helps with", body(function()
     local function lines_of(text)

@@ -47,6 +47,26 @@ describe("without SFTP", function()
     assert.equal("d empty", files.names(at "down"))
   end))
 
+  it("a file goes through the shell under any name, with its mode, and the Result says so", body(function()
+    local h = servers.host(plain())
+    core.fs_mkdir_sync(at "got", 493)
+    for name, mode in pairs { ["-rf"] = 384, ["a'$(id)"] = 448 } do
+      local r, moved = h:put(files.write(name, "data", mode), name), nil
+      assert.equal("1 file, 4 bytes\n" .. name, r.stdout .. r.arrived[1])
+      r = h:get(name, at "got/", { progress = function(p) moved = p.bytes end })
+      assert.equal("4 4 " .. at("got/" .. name), ("%d %d %s"):format(r.bytes, moved, r.arrived[1]))
+      assert.equal(mode, core.fs_stat_sync(at("got/" .. name)).mode)
+      h:get(name, at "other", { mode = "640" })
+      assert.equal(416, core.fs_stat_sync(at "other").mode)
+      h:run({ "rm", "--", name })
+    end
+    assert.equal("", h:read("ls -A | grep sshlua || true"))
+    assert.equal("cannot read none: no such regular file", fails("io", h.get, h, "none", at "x").message)
+    assert.matches("cannot write none/x: .*No such file", fails("io", h.put, h, at "-rf", "none/x").message)
+    assert.matches("patterns", fails("channel", h.get, h, at "*", at "x").hint)
+    assert.matches("patterns", fails("channel", h.put, h, at "*", "x").hint)
+  end))
+
   it("a file goes by scp when that is asked for, and failures have the host's words", body(function()
     local h = servers.host(plain())
     files.write("a", ("data"):rep(300000), 448)

@@ -159,6 +159,47 @@ describe("a tree", function()
       assert.is_true(not whole or #servers.read_file(at("up/" .. e.name)) == 100000)
     end
   end))
+
+  it("says what had arrived when its time is over, or somebody cancels it", body(function()
+    local h = host()
+    for i = 1, 30 do files.write(("src/%02d"):format(i), ("x"):rep(5000)) end
+    local function check(err, to, kind)
+      assert.equal(kind, err.kind, tostring(err))
+      local r = err.result
+      assert.is_true(r.files > 0 and r.files < 30, tostring(r.files))
+      assert.equal(r.files + r.directories, #r.arrived)
+      assert.equal(r.files, #await(core.fs_readdir, at(to)))
+      assert.is_true(r.changed)
+    end
+    check(fails("timeout", h.put, h, at "src", at "a", { limit = 100000, timeout = 0.5, check = false }), "a", "timeout")
+    local _, err = ssh.try(ssh.timeout, 0.5, function() h:put(at "src", at "b", { limit = 100000 }) end)
+    check(err, "b", "timeout")
+    ssh.scope(function(s)
+      s:spawn(function()
+        _, err = pcall(h.get, h, at "src", at "c", { limit = 100000, progress = function(p)
+          if p.files > 3 then s:cancel() end
+        end })
+      end)
+    end)
+    check(err, "c", "cancelled")
+  end))
+
+  it("counts what got its name while it was cancelled", body(function()
+    local h, path = host(), files.write("a", "text")
+    local sftp, cancel, err = h:session():sftp(), nil, nil
+    function sftp:rename(from, to)
+      self.core:posix_rename(from, to, function() end)
+      cancel()
+      ssh.sleep(3600)
+    end
+    run.defer(function() sftp.rename = nil end)
+    ssh.scope(function(s)
+      cancel = function() s:cancel() end
+      s:spawn(function() err = select(2, pcall(h.put, h, path, at "to")) end)
+    end)
+    assert.equal("cancelled 1", ("%s %d"):format(err.kind, err.result.files))
+    assert.equal("a to", files.names(files.directory()))
+  end))
 end)
 
 describe("sync", function()

@@ -12,6 +12,18 @@ describe("where a copy goes", function()
     assert.equal("/a", names.target("a", "/"))
   end)
 
+  it("is never a name of dots, which would be elsewhere", function()
+    for _, from in ipairs { "..", ".", "a/..", "a/.", "a/../" } do
+      assert.equal("/x", names.target(from, "/x/"), from)
+      assert.equal("/", names.target(from, "/"), from)
+    end
+    assert.equal("./b", names.target("a/b", "."))
+    assert.equal("../b", names.target("a/b", ".."))
+    assert.equal("/x/../b", names.target("a/b", "/x/.."))
+    assert.equal(".", names.target("a/b/", "."))
+    assert.equal("/x/...", names.target("a/b", "/x/..."))
+  end)
+
   it("has a temporary name beside it, which is known as ours", function()
     local one, two = names.temporary "/d/f", names.temporary "/d/f"
     assert.matches("^/d/%.f%.sshlua%-%x+$", one)

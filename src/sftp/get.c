@@ -222,10 +222,8 @@ static void get_go_on(get_op *x) {
   }
   if (stop) forget_fetches(x);
   if (x->fetching || x->writing) return;
-  if (!stop) {
-    x->move.done = x->move.ended || x->move.len < x->move.next ? x->move.len : x->move.next;
-    x->move.handle->safe = x->move.done;
-  }
+  if (!stop)
+    sl_sftp_move_done(&x->move, x->move.ended || x->move.len < x->move.next ? x->move.len : x->move.next);
   sl_op_finish(&x->move.op);
 }
 

@@ -45,6 +45,8 @@ void sl_sftp_move_failed_here(sl_sftp_move *m, int uv_code, const char *what) {
   sl_sftp_move_failed(m, &err);
 }
 
+void sl_sftp_move_done(sl_sftp_move *m, uint64_t bytes) { m->handle->safe = m->done = bytes; }
+
 void sl_sftp_move_clean(sl_sftp_move *m) {
   sl_share_leave(&m->share);
   if (m->fd >= 0) close(m->fd);

@@ -22,7 +22,7 @@ typedef struct sl_sftp_move {
   sl_fs_now now;
   uint64_t from, to;  /* where in the file that is read, and in the one that is written */
   uint64_t len, next; /* bytes wanted, bytes that blocks were made for */
-  uint64_t done;      /* bytes, at the end: the handle may have others under way */
+  uint64_t done;      /* bytes, when it is over; the handle may have others under way */
   bool ended;         /* the end of what is read was met */
   bool sparse, holes; /* may zeros be left out; were some */
   size_t block_len;
@@ -37,6 +37,7 @@ void sl_sftp_move_join(sl_sftp_move *m);
 /* The first failure counts. */
 void sl_sftp_move_failed(sl_sftp_move *m, const sl_err *err);
 void sl_sftp_move_failed_here(sl_sftp_move *m, int uv_code, const char *what);
+void sl_sftp_move_done(sl_sftp_move *m, uint64_t bytes);
 void sl_sftp_move_clean(sl_sftp_move *m);
 
 /* done(nil, bytes, ended, holes) */

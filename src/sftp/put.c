@@ -37,12 +37,12 @@ struct block {
 
 struct put_op {
   sl_sftp_move move; /* first */
+  bool stopping;     /* what the client says meanwhile changes nothing more */
   unsigned later;    /* so many blocks go by the thread pool before memory is asked again */
   unsigned packets_n, busy, held;    /* busy: not free; held: have memory */
   uint64_t in_flight, in_flight_max; /* bytes that the server has not answered for */
   uint32_t step;                     /* bytes of one packet at most */
   size_t head;
-  bool stopping; /* what the client says meanwhile changes nothing more */
   block *blocks;
 };
 
@@ -121,7 +121,7 @@ static void block_send(block *b) {
   block_free(b);
 }
 
-/* Without memory to take a block back the client fails, and the blocks hear of it from within. */
+/* Without memory to take a block back the client fails, and then the blocks hear of it from within. */
 static void stop_sending(put_op *x) {
   x->stopping = true;
   for (unsigned i = 0; i < x->move.blocks_n; i++) {
@@ -174,7 +174,7 @@ static bool is_hole(const block *b) {
 static void leave_out(block *b) {
   put_op *x = b->owner;
   x->move.holes = true;
-  if (!x->later) x->later = 1; /* nothing went out that would stop us: others need their turn */
+  if (!x->later) x->later = 1; /* nothing went out that would stop us: others have their turn */
   x->move.handle->moved += b->len;
   block_free(b);
   note_safe(x);
@@ -271,10 +271,8 @@ static void put_go_on(put_op *x) {
   for (block *b = NULL; may_begin(x) && (b = free_block(x)) && block_begin(b);) continue;
   if (x->move.op.err.kind) stop_sending(x);
   if (x->busy) return;
-  if (!x->move.op.err.kind) {
-    x->move.done = x->move.len < x->move.next ? x->move.len : x->move.next;
-    x->move.handle->safe = x->move.done;
-  }
+  if (!x->move.op.err.kind)
+    sl_sftp_move_done(&x->move, x->move.len < x->move.next ? x->move.len : x->move.next);
   sl_op_finish(&x->move.op);
 }
 

@@ -79,15 +79,18 @@ local function store(o, option, name, text)
   end
 end
 
-local function find(by_name, name, command)
+--- `line`: by_name, command, elsewhere.
+local function find(line, name)
+  local command, by_name = line.command, line.by_name
   if by_name[name] then return by_name[name] end
-  local meant = suggestion(name, by_name)
+  local known = line.elsewhere and line.elsewhere[name]
+  local meant = known and ": " .. known or suggestion(name, by_name)
   misuse("%s: unknown option %s%s (see sshlua %s --help)", command, shown(name), meant, command)
 end
 
-local function take_long(o, by_name, args, i, command)
+local function take_long(o, line, args, i)
   local name, text = args[i]:match("^(%-%-[^=]*)=(.*)$")
-  local option = find(by_name, name or args[i], command)
+  local option, command = find(line, name or args[i]), line.command
   name = name or args[i]
   if text and not option.arg then misuse("%s: option %s takes no argument", command, name) end
   if option.arg and not text and not option.optional then
@@ -98,11 +101,11 @@ local function take_long(o, by_name, args, i, command)
   return i + 1
 end
 
-local function take_letters(o, by_name, args, i, command)
-  local word, at = args[i], 2
+local function take_letters(o, line, args, i)
+  local word, at, command = args[i], 2, line.command
   while at <= #word do
     local name = "-" .. word:sub(at, at)
-    local option, text = find(by_name, name, command), nil
+    local option, text = find(line, name), nil
     if option.arg then
       text = word:sub(at + 1)
       at = #word
@@ -119,6 +122,7 @@ end
 
 ---@class sshlua.cli.ParseMore
 ---@field own? sshlua.cli.FleetOption[] options of the command itself
+---@field elsewhere? table<string, string> options of other programs that people know, and what they are here
 ---@field anywhere? boolean options may stand behind words, too
 
 --- Options up to the first word that is none, or "--"; what follows is in `rest`. With `anywhere` options up to "--",
@@ -130,12 +134,13 @@ end
 ---@return table
 function M.parse(args, groups, command, more)
   more = more or {}
-  local o, i, by_name = { rest = {} }, 1, options_of(groups, more.own)
+  local o, i = { rest = {} }, 1
+  local line = { by_name = options_of(groups, more.own), command = command, elsewhere = more.elsewhere }
   local function add(word) o.rest[#o.rest + 1] = word end
   while args[i] and args[i] ~= "--" do
     if args[i]:find("^%-.") then
       local take = args[i]:sub(1, 2) == "--" and take_long or take_letters
-      i = take(o, by_name, args, i, command)
+      i = take(o, line, args, i)
     elseif more.anywhere then
       add(args[i])
       i = i + 1

@@ -4,6 +4,7 @@
 local codes = require("sshlua.cli.fleet_codes")
 local core = require("sshlua.core")
 local elevate = require("sshlua.elevate")
+local errors = require("sshlua.errors")
 local executor = require("sshlua.executor")
 local files = require("sshlua.cli.fleet_files")
 local hosts = require("sshlua.hosts")
@@ -69,7 +70,10 @@ function M.fleet(o)
   end
   if o.globs then list = by_glob(list, o.globs) end
   if o.pick then list = pick(list, o.pick) end
-  if #list == 0 then misuse("no host is left of those that were named") end
+  if #list == 0 then
+    misuse("no host is left of those that were named%s",
+      o.globs and ": none matches --limit " .. errors.excerpt(table.concat(o.globs, " ")) or "")
+  end
   return hosts.of(list)
 end
 

@@ -8,7 +8,7 @@ local fleet_run = require("sshlua.cli.fleet_run")
 local hosts = require("sshlua.hosts")
 local print_to = require("sshlua.cli.fleet_print")
 local glob = require("sshlua.transfer_glob")
-local own = require("sshlua.cli.transfer_options").list
+local own = require("sshlua.cli.transfer_options")
 local task = require("sshlua.task")
 local wildcard = require("sshlua.wildcard")
 
@@ -36,10 +36,10 @@ nothing new, the second cancels. See docs/transfers.md.
 ---@param verb "put"|"get"|"sync"
 ---@param about string its beginning
 ---@return string
-function M.help(verb, about) return ("%s\n%s\n%s"):format(about, fleet_args.help(verb .. GROUPS, own), TAIL) end
+function M.help(verb, about) return ("%s\n%s\n%s"):format(about, fleet_args.help(verb .. GROUPS, own.list), TAIL) end
 
 local function parse(verb, args)
-  local o = fleet_args.parse(args, verb .. GROUPS, verb, { own = own, anywhere = true })
+  local o = fleet_args.parse(args, verb .. GROUPS, verb, { own = own.list, elsewhere = own.elsewhere, anywhere = true })
   o.transfer = o.transfer or {}
   local opts = o.transfer
   opts.timeout, opts.idle = o.timeout, o.idle
@@ -86,6 +86,23 @@ local function check_there(verb, words, first, last)
       misuse("%s: ~ is not expanded on hosts, and a name without / in front is below the home there: %s instead of %s",
         verb, errors.excerpt(rest == "" and "./" or rest), errors.excerpt(words[i]))
     end
+    if words[i]:find("^~[^/]+/") then
+      misuse("%s: ~ is not expanded on hosts: say where that home is, or ./%s for a name that begins so", verb,
+        errors.excerpt(words[i]))
+    end
+  end
+end
+
+--- Standard input is one file, and standard output no target.
+local function check_dash(o, verb)
+  local n = #o.rest
+  for i = 1, n - 1 do
+    if verb == "put" and n > 2 and o.rest[i] == "-" then
+      misuse('put: "-" is standard input, and copied alone (./- is a file of that name)')
+    end
+  end
+  if o.rest[n] == "-" and (verb == "get" or o.transfer.pull) then
+    misuse('%s: "-" is no target: sshlua run -w HOST -- cat FILE writes to standard output (./- is a file)', verb)
   end
 end
 
@@ -97,6 +114,7 @@ local function operands(o, verb)
   for _, word in ipairs(o.rest) do
     if word == "" then misuse("%s: empty file name", verb) end
   end
+  check_dash(o, verb)
   if verb == "get" or o.transfer.pull then
     check_there(verb, o.rest, 1, n - 1)
   else
@@ -222,6 +240,22 @@ local function code_of(o)
   end
 end
 
+--- The hosts; where none are named, but one stands in front of a path, what to type instead.
+local function fleet_of(o, verb)
+  local ok, fleet = pcall(fleet_run.fleet, o)
+  if ok then return fleet end
+  if errors.is(fleet, "usage") and fleet.message:find("^which hosts") then
+    for _, word in ipairs(o.rest) do
+      local host, path = word:match("^([%w@._-]+):(.*)$")
+      if host then
+        misuse("%s: which hosts? -w names them, and paths have none in front: -w %s ... %s", verb,
+          errors.excerpt(host), errors.excerpt(path == "" and "./" or path))
+      end
+    end
+  end
+  error(fleet, 0)
+end
+
 ---@param verb "put"|"get"|"sync"
 ---@param help string
 ---@param args string[]
@@ -234,7 +268,7 @@ function M.run(verb, help, args)
   end
   local from, to = operands(o, verb)
   local printer = printer_for(o)
-  local fleet = fleet_run.fleet(o)
+  local fleet = fleet_of(o, verb)
   if o.flat and #fleet > 1 then misuse("get: --flat is for one host, and these are %d", #fleet) end
   if verb == "put" and from == "-" then from = from_stdin(fleet) end
   return fleet_run.go(o, {

@@ -116,4 +116,17 @@ local list = {
   },
 }
 
-return { list = list }
+local recursive = "directories are copied with what is in them"
+local archive = "sync keeps modes, times and links; put and get have --times and --links copy"
+
+--- What fingers that know scp and rsync type, and what it is here.
+local elsewhere = {
+  ["-r"] = recursive, ["-R"] = recursive, ["--recursive"] = recursive, ["-a"] = archive, ["--archive"] = archive,
+  ["-n"] = "--dry-run", ["-z"] = "-C compresses", ["--compress"] = "-C compresses", ["--bwlimit"] = "--limit-rate 500K",
+  ["-P"] = "a port is -p PORT, and --resume keeps an unfinished part", ["--partial"] = "--resume",
+  ["--checksum"] = "--skip digest", ["--copy-links"] = "--links follow", ["-L"] = "--links follow", ["-t"] = "--times",
+  ["--perms"] = "modes are kept", ["--mkpath"] = "--parents", ["--progress"] = "a terminal has a bar without it",
+  ["--include"] = "there is only --exclude",
+}
+
+return { list = list, elsewhere = elsewhere }
