@@ -120,13 +120,13 @@ describe("a lying server", function()
       local r = lying("write-early"):put(source(in_memory), "/f")
       assert.equal(3000000, r.bytes)
     end))
-
-    it("that answers a write twice ends the transfer, " .. where, body(function()
-      local h = lying("write-twice")
-      local err = fails("protocol", h.put, h, source(in_memory), "/f")
-      assert.matches("a reply to nothing that was asked", err.message)
-    end))
   end
+
+  it("that answers a write twice ends the transfer", body(function()
+    local h = lying("write-twice")
+    local err = fails("protocol", h.put, h, source(true), "/f")
+    assert.matches("a reply to nothing that was asked", err.message)
+  end))
 
   it("that answers in any order, in small pieces, gives right bytes", body(function()
     local to = target()
