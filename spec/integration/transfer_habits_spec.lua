@@ -57,7 +57,7 @@ describe("habits of scp and rsync", function()
       assert.truthy(err.message:find(name .. " " .. what, 1, true), err.message)
     end
     run.fails("io", h.get, h, from, at "dst/out")
-    local err = run.fails("io", cat.put, require("sshlua.transfer_job").new(h, "put", {}), from, at "dst/fifo")
+    local err = run.fails("io", require("sshlua.transfer_cat").put, require("sshlua.transfer_job").new(h, "put", {}), from, at "dst/fifo")
     assert.truthy(err.message:find("it is no file", 1, true), err.message)
     local r = h:put({ from, at "src/a" }, at "dst/dir", {})
     assert.equal(2, r.files)
