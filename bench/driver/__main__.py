@@ -42,11 +42,14 @@ class Bench:
         say(text)
 
     def rotate(self, title, names, turns, measure):
-        """One run each, in turn, so many turns. Name -> what measure returned."""
+        """One run each, in turn, so many turns. Name -> what measure returned.
+
+        Every other turn goes backwards, so that nobody always follows the same one: what a peer leaves
+        behind (a warm cache, memory to be freed) would be counted for its follower."""
         results = {name: [] for name in names}
         for turn in range(turns):
             say(f"{title}: {turn + 1} of {turns}")
-            for name in names:
+            for name in reversed(names) if turn % 2 else names:
                 try:
                     results[name].append(measure(name))
                 except client.RunFailed as failure:
