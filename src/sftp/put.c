@@ -12,7 +12,7 @@
 #include "sftp/store.h"
 
 enum {
-  PACKET_BEST = 131072,
+  PACKET_BEST = 128 << 10,
   AT_ONCE = 128 << 10, /* bytes of a block that is read when the one before it has been sent */
   AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
   NOT_IN_MEMORY = 8,   /* blocks by the thread pool after one that had to be waited for */

@@ -28,7 +28,7 @@ size_t sl_share_now(const sl_share *s) {
 }
 
 /* Powers of two, so that memory that was given back fits the next one; at least three in a share,
-   so that reading, sending and waiting for answers go on side by side. */
+   so that the disk, the network and the other side work at the same time. */
 size_t sl_share_block(const sl_share *s, size_t most) {
   size_t len = SL_SHARE_PIECE, each = sl_share_now(s) / 3;
   while (len * 2 <= each && len < most) len *= 2;
