@@ -220,6 +220,7 @@ end
 ---@field block? integer bytes of one block, default 512 KiB
 ---@field blocks? integer how many, default 8
 ---@field sparse? boolean blocks of zeros are left out: the target must be empty there, and be given its size
+---@field round_trip? number put: seconds to the server and back; who is near needs fewer bytes on their way
 
 --- Copies into an open local file without a pass through Lua. Returns the bytes, and whether the end of this file was
 --- met.

@@ -183,7 +183,7 @@ local function send(job, entry, file, remote, temp, from, size)
     job:pace(n)
     remote.safe, entry.poll = nil, poll
     local moved, _, left_out = remote:put(file, n, { from = at, to = at, block = job.block, blocks = job.blocks,
-      sparse = job.opts.sparse ~= false })
+      sparse = job.opts.sparse ~= false, round_trip = remote.round_trip })
     at, holes = at + moved, holes or left_out
     entry.poll, entry.bytes, remote.safe = nil, entry.bytes + moved, at
     if moved < n then became_shorter(job, entry, at, size) end

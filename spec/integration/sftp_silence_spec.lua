@@ -2,9 +2,12 @@
 local run = require "spec.support.run"
 local servers = require "spec.support.servers"
 local files = require "spec.support.files"
+local core = require "sshlua.core"
 local ssh = require "sshlua"
+local task = require "sshlua.task"
 local testbed_processes = require "sshlua.testbed.processes"
 
+local MIB = 1024 * 1024
 local SERVER = "/usr/lib/openssh/sftp-server"
 
 -- A host whose SFTP server says its number; the server can be stopped.
@@ -61,5 +64,28 @@ describe("an SFTP server that hangs", function()
     local from = files.write("a", ("x"):rep(1500000))
     h:put(from, files.directory() .. "/b", { limit = 1000000 })
     assert.equal(1500000, #h:read_file(files.directory() .. "/b"))
+  end))
+
+  -- sshd itself takes 2 MiB for a channel, whoever reads them.
+  it("has as many bytes on their way as the round trip asks for", run.body(function()
+    if not core.fs_stat_sync "/dev/shm" then run.skip "no /dev/shm" end
+    files.directory(true)
+    local from = task.await(core.fs_open, files.write("a", ("x"):rep(8 * MIB)), "r", nil)
+    local function on_their_way(round_trip)
+      local h, stop = host(60)
+      local sftp = h:session():sftp()
+      local file = sftp:open(files.directory() .. "/b", "w")
+      stop()
+      local before = sftp.core:moved()
+      ssh.scope(function(s)
+        s:spawn(file.put, file, from, 8 * MIB, { round_trip = round_trip })
+        task.sleep(0.3)
+        s:cancel()
+      end)
+      return (sftp.core:moved() - before) / MIB
+    end
+    local near, far = on_their_way(0.0005), on_their_way(0.05)
+    assert.is_true(near > 0.9 and near < 1.1, near .. " MiB")
+    assert.is_true(far > 1.8, far .. " MiB")
   end))
 end)

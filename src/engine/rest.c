@@ -12,7 +12,7 @@ enum { BULK_BYTES = 24576, BULK_BYTES_PER_MS = 20000, WINDOW_MS = 4, REST_MS = 1
 typedef enum flow_kind { QUIET, SENDING, RECEIVING } flow_kind;
 
 /* Bytes. Who sends in bulk gets windows opened and writes answered, some dozens of bytes for each. */
-static const int low_water[] = {[QUIET] = 1, [SENDING] = 256, [RECEIVING] = 131072};
+static const int low_water[] = {[QUIET] = 1, [SENDING] = 512, [RECEIVING] = 131072};
 
 struct sl_rest {
   uv_timer_t timer;

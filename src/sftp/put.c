@@ -16,6 +16,8 @@ enum {
   AT_ONCE = 128 << 10, /* bytes of a block that is read when the one before it has been sent */
   AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
   NOT_IN_MEMORY = 8,   /* blocks by the thread pool after one that had to be waited for */
+  NEAR = 1 << 20,      /* bytes without an answer that keep a server busy that is near */
+  RATE = 512 << 20,    /* bytes per second that a network may carry */
   HOLE_MIN = 32768,
   BUFFERS = 128
 };
@@ -41,6 +43,7 @@ struct put_op {
   unsigned later;    /* so many blocks go by the thread pool before memory is asked again */
   unsigned packets_n, busy, held;    /* busy: not free; held: have memory */
   uint64_t in_flight, in_flight_max; /* bytes that the server has not answered for */
+  uint64_t enough;                   /* of them, when none of them has to be read first */
   uint32_t step;                     /* bytes of one packet at most */
   size_t head;
   block *blocks;
@@ -261,7 +264,8 @@ static block *free_block(put_op *x) {
 static bool may_begin(const put_op *x) {
   if (x->move.op.err.kind || x->move.op.abandoned || x->move.ended || x->move.next >= x->move.len)
     return false;
-  bool room = x->in_flight == 0 || x->in_flight + block_most(x) <= x->in_flight_max;
+  uint64_t most = at_once(x) ? x->enough : x->in_flight_max;
+  bool room = x->in_flight == 0 || x->in_flight + block_most(x) <= most;
   return room && x->held < (at_once(x) ? 1 : AHEAD);
 }
 
@@ -296,7 +300,16 @@ static void put_clean(sl_op *op) {
 static const sl_op_kind put_kind = {
     .name = "sftp.put", .push = sl_sftp_move_push, .cancel = put_cancel, .clean = put_clean};
 
-static bool make_blocks(put_op *x) {
+/* What is on its way lies in the queues of two kernels and of the server. More of it than the round
+   trip asks for makes nothing faster: the queues leave the processors' caches, and sshd moves all
+   that is left in its own with every piece that it hands on. */
+static uint64_t enough_for(double round_trip, uint64_t most) {
+  double enough = round_trip * RATE;
+  if (enough < NEAR) enough = NEAR;
+  return enough < (double)most ? (uint64_t)enough : most;
+}
+
+static bool make_blocks(put_op *x, double round_trip) {
   sl_sftp_move *m = &x->move;
   uint32_t most = m->handle->sftp->client.write_max;
   size_t best = m->block_len > SL_SFTP_IO_SMALL ? m->block_len : SL_SFTP_IO_SMALL;
@@ -304,6 +317,7 @@ static bool make_blocks(put_op *x) {
   x->step = most < best ? most : (uint32_t)best;
   x->head = sl_sftp_write_head_len(m->handle->len);
   x->in_flight_max = (uint64_t)m->block_len * m->blocks_n;
+  x->enough = enough_for(round_trip, x->in_flight_max);
   if (m->len < m->block_len) m->block_len = m->len ? (size_t)m->len : 1;
   x->packets_n = (unsigned)((m->block_len + x->step - 1) / x->step);
   m->block_len = (size_t)x->step * x->packets_n;
@@ -323,14 +337,16 @@ static bool make_blocks(put_op *x) {
 }
 
 /* handle:put(fd, length, opts, done): from the local descriptor, which is duplicated. opts: from,
-   to (offsets), block and blocks (bytes in one, how many), sparse (blocks of zeros are not sent).
+   to (offsets), block and blocks (bytes in one, how many), sparse (blocks of zeros are not sent),
+   round_trip (seconds to the server and back; a second when nobody says it).
    done(nil, bytes, ended, holes): `ended` when the local file was shorter, `holes` when something
    was not sent. */
 static int l_put(lua_State *L) {
   uint64_t len = sl_sftp_offset_arg(L, 3);
+  lua_Number round_trip = sl_opt_number(L, 4, "round_trip", 1);
   put_op *x = (put_op *)sl_sftp_move_new(L, &put_kind, sizeof *x, 4);
   x->move.len = len;
-  if (!make_blocks(x)) {
+  if (!make_blocks(x, round_trip)) {
     sl_op_release(&x->move.op);
     return luaL_error(L, "not enough memory");
   }
