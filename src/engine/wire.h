@@ -46,8 +46,10 @@ struct sl_wire {
 };
 
 /* Output is not stepped above the high water. What libssh2 says by itself (answers to a server that asks and asks and
-   does not listen) can still come on top of it: above the choke nothing is received until it has gone out. */
-enum { SL_WIRE_HIGH_WATER = 65536, SL_WIRE_CHOKE = 1 << 20, SL_WIRE_TURN_BYTES = 262144 };
+   does not listen) can still come on top of it: above the choke nothing is received until it has gone out. A piece is
+   what one packet carries of a channel's bytes; two full packets go beyond the high water and are less than 64 KiB with
+   all that is around them, so that the kernel sends them as one segment, its largest. */
+enum { SL_WIRE_PIECE = 32000, SL_WIRE_HIGH_WATER = 61440, SL_WIRE_CHOKE = 1 << 20, SL_WIRE_TURN_BYTES = 262144 };
 
 void sl_wire_init(sl_wire *w, const sl_transport *transport, void *below);
 ssize_t sl_wire_recv(sl_wire *w, void *buf, size_t len);       /* for libssh2's callback */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_AHEAD = 65536, WRITE_CHUNK = 32000 };
+enum { READ_AHEAD = 65536 };
 
 typedef struct channel_wire channel_wire;
 
@@ -81,7 +81,7 @@ static int write_step(sl_op *op) {
       break;
     }
     size_t len = sl_buf_len(&w->out);
-    if (!cw->unsent) cw->unsent = len < WRITE_CHUNK ? len : WRITE_CHUNK;
+    if (!cw->unsent) cw->unsent = len < SL_WIRE_PIECE ? len : SL_WIRE_PIECE;
     ssize_t n = cw->port->write(cw->below, sl_buf_head(&w->out), cw->unsent);
     if (n == 0 || n == sl_step_again()) break;
     if (n < 0) return (int)n;

@@ -7,8 +7,6 @@
 #include "sftp/sftp.h"
 #include "ssh/channel.h"
 
-enum { WRITE_CHUNK = 32000 };
-
 typedef struct pipe_op {
   sl_eop eop;
   sl_sftp *sftp;
@@ -99,7 +97,7 @@ static int out_step(sl_op *op) {
       strand->woken = true;
       return sl_step_again();
     }
-    if (!s->pipe.promised) s->pipe.promised = len > WRITE_CHUNK ? WRITE_CHUNK : len;
+    if (!s->pipe.promised) s->pipe.promised = len > SL_WIRE_PIECE ? SL_WIRE_PIECE : len;
     ssize_t sent = libssh2_channel_write_ex(strand->raw, 0, (const char *)bytes, s->pipe.promised);
     if (sent <= 0) return sent < 0 ? (int)sent : sl_step_again();
     s->pipe.promised = 0;

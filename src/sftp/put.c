@@ -12,8 +12,8 @@
 #include "sftp/store.h"
 
 enum {
-  PACKET_BEST = 128 << 10,
-  AT_ONCE = 128 << 10, /* bytes of a block that is read when the one before it has been sent */
+  PACKET_BEST = 124 << 10, /* whole pages that fill four packets of the channel, with their head */
+  AT_ONCE = PACKET_BEST,   /* bytes of a block that is read when the one before it has been sent */
   AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
   NOT_IN_MEMORY = 8,   /* blocks by the thread pool after one that had to be waited for */
   NEAR = 1 << 20,      /* bytes without an answer that keep a server busy that is near */
@@ -55,10 +55,11 @@ static bool at_once(const put_op *x) {
   return x->later == 0 && x->move.now != SL_FS_LATER;
 }
 
-/* The length of the next block. */
+/* The length of the next block: whole packets, if it is not shorter than one. */
 static size_t block_most(const put_op *x) {
-  return sl_share_block(&x->move.share,
-                        at_once(x) && x->move.block_len > AT_ONCE ? AT_ONCE : x->move.block_len);
+  size_t most = at_once(x) && x->move.block_len > AT_ONCE ? AT_ONCE : x->move.block_len;
+  size_t len = sl_share_block(&x->move.share, most);
+  return len > x->step ? len - len % x->step : len;
 }
 
 static void note_safe(put_op *x) {
@@ -319,7 +320,7 @@ static bool make_blocks(put_op *x, double round_trip) {
   x->in_flight_max = (uint64_t)m->block_len * m->blocks_n;
   x->enough = enough_for(round_trip, x->in_flight_max);
   if (m->len < m->block_len) m->block_len = m->len ? (size_t)m->len : 1;
-  x->packets_n = (unsigned)((m->block_len + x->step - 1) / x->step);
+  x->packets_n = m->block_len < x->step ? 1 : (unsigned)(m->block_len / x->step);
   m->block_len = (size_t)x->step * x->packets_n;
   size_t least = m->block_len < AT_ONCE ? m->block_len : AT_ONCE;
   if (x->in_flight_max / least > m->blocks_n) m->blocks_n = (unsigned)(x->in_flight_max / least);

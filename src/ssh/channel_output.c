@@ -6,8 +6,6 @@
 #include "libssh2_priv.h"
 #endif
 
-enum { WRITE_CHUNK = 32000 };
-
 /* --- write ------------------------------------------------------------------------------------------------------ */
 
 typedef struct write_op {
@@ -51,7 +49,7 @@ static int write_step(sl_op *op) {
     size_t n = x->len - x->done;
     x->eop.said = true; /* libssh2 may hold this chunk */
     ssize_t sent = libssh2_channel_write_ex(x->eop.strand->raw, 0, x->data + x->done,
-                                            n > WRITE_CHUNK ? WRITE_CHUNK : n);
+                                            n > SL_WIRE_PIECE ? SL_WIRE_PIECE : n);
     if (sent < 0) return (int)sent;
     if (sent == 0) return sl_step_again();
     x->eop.said = false;

@@ -11,8 +11,6 @@
 #include "loop/socket.h"
 #include "ssh/channel.h"
 
-enum { PIECE = 32000 };
-
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
@@ -62,8 +60,8 @@ static ssize_t fd_write(const pass_op *x, const char *bytes, size_t len) {
 }
 
 static ssize_t fd_read(const pass_op *x) {
-  if (x->is_socket) return recv(x->fd, x->piece, PIECE, MSG_DONTWAIT);
-  return read(x->fd, x->piece, PIECE);
+  if (x->is_socket) return recv(x->fd, x->piece, SL_WIRE_PIECE, MSG_DONTWAIT);
+  return read(x->fd, x->piece, SL_WIRE_PIECE);
 }
 
 /* Out of the channel
@@ -206,7 +204,7 @@ static int l_pass_in(lua_State *L) {
   sl_channel *ch = sl_channel_check(L, 1);
   sl_check_done(L, 3);
   pass_op *x = pass_new(L, ch, SL_LANE_OUT, &in_kind, 2);
-  x->piece = malloc(PIECE);
+  x->piece = malloc(SL_WIRE_PIECE);
   if (!x->piece) {
     sl_op_release(&x->eop.op);
     return luaL_error(L, "not enough memory");
