@@ -14,10 +14,10 @@
 enum {
   PACKET_BEST = 124 << 10, /* whole pages that fill four packets of the channel, with their head */
   AT_ONCE = PACKET_BEST,   /* bytes of a block that is read when the one before it has been sent */
-  AHEAD = 4,           /* blocks that the thread pool reads, or that wait to be sent */
-  NOT_IN_MEMORY = 8,   /* blocks by the thread pool after one that had to be waited for */
-  NEAR = 1 << 20,      /* bytes without an answer that keep a server busy that is near */
-  RATE = 512 << 20,    /* bytes per second that a network may carry */
+  AHEAD = 4,               /* blocks that the thread pool reads, or that wait to be sent */
+  NOT_IN_MEMORY = 8,       /* blocks by the thread pool after one that had to be waited for */
+  NEAR = 1 << 20,          /* bytes without an answer that keep a server busy that is near */
+  RATE = 512 << 20,        /* bytes per second that a network may carry */
   HOLE_MIN = 32768,
   BUFFERS = 128
 };
@@ -125,7 +125,7 @@ static void block_send(block *b) {
   block_free(b);
 }
 
-/* Without memory to take a block back the client fails, and then the blocks hear of it from within. */
+/* Without memory to take a block back the client fails; the blocks hear of it from within. */
 static void stop_sending(put_op *x) {
   x->stopping = true;
   for (unsigned i = 0; i < x->move.blocks_n; i++) {
