@@ -6,18 +6,21 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "engine/wire.h"
 #include "loop/fs_now.h"
 #include "sftp/call.h"
 #include "sftp/move.h"
 #include "sftp/store.h"
 
 enum {
-  PACKET_BEST = 124 << 10, /* whole pages that fill four packets of the channel, with their head */
-  AT_ONCE = PACKET_BEST,   /* bytes of a block that is read when the one before it has been sent */
-  AHEAD = 4,               /* blocks that the thread pool reads, or that wait to be sent */
-  NOT_IN_MEMORY = 8,       /* blocks by the thread pool after one that had to be waited for */
-  NEAR = 1 << 20,          /* bytes without an answer that keep a server busy that is near */
-  RATE = 512 << 20,        /* bytes per second that a network may carry */
+  PAGE = 4096,
+  /* Four packets of the channel are full of it: whole pages, and a head. */
+  PACKET_BEST = 4 * SL_WIRE_PIECE / PAGE * PAGE,
+  AT_ONCE = PACKET_BEST, /* bytes of a block that is read when the one before it has been sent */
+  AHEAD = 4,             /* blocks that the thread pool reads, or that wait to be sent */
+  NOT_IN_MEMORY = 8,     /* blocks by the thread pool after one that had to be waited for */
+  NEAR = 1 << 20,        /* bytes without an answer that keep a server busy that is near */
+  RATE = 512 << 20,      /* bytes per second that a network may carry */
   HOLE_MIN = 32768,
   BUFFERS = 128
 };
