@@ -92,6 +92,27 @@ describe("the program", function()
     check(r, 143, "ready\n", "sshlua: (command line):2: interrupted\n")
   end)
 
+  -- A timer's function runs between two tasks, as does what decides who is next.
+  for where, code in pairs {
+    ["in the next task"] = "s:spawn(function() while true do end end)",
+    ["there, after another task's turn"] = "s:spawn(function() end) while true do end",
+  } do
+    it_ends("interrupts what computes when the signal came between two tasks: " .. where, function()
+      local r = program.lua(([[
+        local core, task = require "sshlua.core", require "sshlua.task"
+        task.scope(function(s)
+          s:defer(function() task.sleep(0.01) print "cleaned" end)
+          core.timer(0, function()
+            os.execute "kill -TERM $PPID"
+            %s
+          end)
+          task.sleep(20)
+        end)]]):format(code))
+      assert.equal(143, r.code)
+      assert.matches("%(command line%):6: interrupted\n", r.err)
+    end)
+  end
+
   it_ends("at the second ^C when a script catches everything", function()
     check(interrupted("print 'ready' while true do pcall(function() while true do end end) end",
       { { 0, "INT" }, { 1.3, "INT" } }), 130, "ready\n")

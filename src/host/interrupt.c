@@ -47,6 +47,14 @@ static long ms_since(const struct timespec *t) {
 /* The hook
  * -------------------------------------------------------------------------------------------- */
 
+static void interrupt_hook(lua_State *L, lua_Debug *ar);
+
+/* lua_sethook may be called from a signal handler (its own description says so). */
+static void hook(lua_State *L) {
+  state.hooked = L;
+  lua_sethook(L, interrupt_hook, LUA_MASKCOUNT, HOOK_COUNT);
+}
+
 static void unhook(lua_State *L) {
   state.hooked = NULL;
   lua_sethook(L, NULL, 0, 0);
@@ -55,6 +63,7 @@ static void unhook(lua_State *L) {
 static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   if (!state.pending || state.hooked != L) {
     lua_sethook(L, NULL, 0, 0);
+    if (state.pending && state.hooked == L) hook(L); /* a signal came just now */
     return;
   }
   if (ms_since(&state.grace) < GRACE_MS || !lua_getinfo(L, "S", ar)) return;
@@ -67,22 +76,18 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
-/* lua_sethook may be called from a signal handler (its own description says so). */
-static void hook(lua_State *L) {
-  state.hooked = L;
-  lua_sethook(L, interrupt_hook, LUA_MASKCOUNT, HOOK_COUNT);
-}
-
-/* coroutine.resume that says which thread runs. Upvalue: the original. */
+/* coroutine.resume that says which thread runs, and that a signal not yet heard hooks: also when it
+   came between two tasks. Upvalue: the original. */
 static int l_resume(lua_State *L) {
   lua_State *co = lua_tothread(L, 1), *before = state.running;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   if (co) state.running = co;
-  if (co && state.pending && !state.hooked) hook(co);
+  if (co && state.pending && state.hooked != co) hook(co);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   state.running = before; /* first: a signal that comes now must not hook co again */
   if (co && state.hooked == co) unhook(co); /* it may be collected from now on */
+  if (state.pending && !state.hooked) hook(before);
   return lua_gettop(L);
 }
 
