@@ -214,8 +214,12 @@ end
 local function refuse_unknown(target, key, files)
   local name, port = known_hosts.lookup_name(target)
   local file = known_hosts.file_for_new(target.opts) or "~/.ssh/known_hosts"
-  local hint = ("check the fingerprint, then accept it with: ssh-keyscan -p %d %s >> %s (or the option "
-    .. "strict_host_key_checking = \"accept-new\")"):format(port, name, file)
+  local scan = ("ssh-keyscan -p %d %s"):format(port, name)
+  if target.opts.host_key_alias then -- what keyscan says of the address is kept under the other name
+    scan = ("ssh-keyscan -p %d %s | sed 's/^[^ ]*/%s/'"):format(target.port, target.hostname, name)
+  end
+  local hint = ("check the fingerprint, then accept it with: %s >> %s (or the option "
+    .. "strict_host_key_checking = \"accept-new\")"):format(scan, file)
   if target.opts.host_key_lock then
     hint = ("the lock file %s does not have this host; add it: sshlua keys lock -o %s ..."):format(files[1], files[1])
   end

@@ -205,6 +205,9 @@ end
 ---@return sshlua.HostWord
 function Parser:word()
   local word_at = self.at
+  if self.text:find("^%a+://", word_at) then
+    self:fail(word_at, "a URI is not taken here; [user@]host[:port] is the form")
+  end
   local word = { user = self:user() }
   local host_at = self.at
   word.name = self:byte() == "[" and self:bracketed_ipv6() or self:bare_ipv6()

@@ -163,7 +163,11 @@ describe("a host key", function()
 
   it("is looked up under the alias when there is one", body(function()
     connect("the-alias " .. good() .. "\n", { host_key_alias = "the-alias" })
-    refused("unknown", site() .. " " .. good() .. "\n", { host_key_alias = "the-alias" })
+    local e, path = refused("unknown", site() .. " " .. good() .. "\n", { host_key_alias = "the-alias" })
+    -- What the hint says is done, and then it is known.
+    local command = assert(e.hint:match "accept it with: (.+) %(or the option ", e.hint)
+    processes.run { "sh", "-c", command .. " 2>/dev/null" }
+    servers.connect(fleet(), nil, { known_hosts = path, host_key_alias = "the-alias" })
   end))
 
   it("is refused as unknown when the files are missing, /dev/null or none", body(function()

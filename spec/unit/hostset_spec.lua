@@ -131,6 +131,7 @@ describe("a host expression", function()
       assert.matches("^column 3: .*cannot be part of a host name$", e.message)
     end
     fails("a\27b", 'column 2: "\\x1b" cannot be part of a host name')
+    fails("a,ssh://u@b:22", "column 3: a URI is not taken here; [user@]host[:port] is the form")
     for _, c in ipairs { "\226\128\174", "\194\155", "\255", "\226\128\139" } do
       assert.matches("column 1: invisible characters or bad UTF-8 in the host name", select(2, pcall(hostset.expand, "a" .. c)).message, 1, true)
       assert.matches("column 1: invisible characters or bad UTF-8 in the user name", select(2, pcall(hostset.expand, c .. "@h")).message, 1, true)
