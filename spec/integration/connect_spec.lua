@@ -209,7 +209,7 @@ describe("a server that is no SSH server", function()
       local ok, e = pcall(ssh.connect, "evil", opts)
       local took = core.now() - before
       assert.is_false(ok)
-      assert.is_true(took < 1.8, took)
+      assert.is_true(took < 4, took)
       assert.is_true(errors.is(e), tostring(e))
       assert.equal("evil", e.host)
       assert.is_nil(e.message:find "[%c\127-\255]", e.message)
@@ -262,16 +262,17 @@ describe("a server that is no SSH server", function()
 
   it("and its neighbour is served as fast as ever", body(function()
     local own = servers.fleet {}
-    local _, evil = servers.raw(says("", "stay"), { timeouts = { greeting = 1.5 } })
+    local _, evil = servers.raw(says("", "stay"), { timeouts = { greeting = 10 } })
     local list = {}
     for i = 1, 40 do list[i] = i end
     local took
-    task.all(function()
-      task.each(list, function() pcall(ssh.connect, "evil", evil) end)
-    end, function()
+    task.scope(function(s)
+      s:spawn(task.each, list, function() ssh.connect("evil", evil) end)
+      task.sleep(0) -- they have begun
       took = run.took(function() servers.connect(own):exec "true" end)
+      s:cancel()
     end)
-    assert.is_true(took < 1.4, took)
+    assert.is_true(took < 5, took)
   end))
 end)
 

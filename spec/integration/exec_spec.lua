@@ -434,9 +434,10 @@ describe("cancelling", function()
   it("takes a command out of the queue for a channel", body(function()
     local s = connect { max_sessions = 1 }
     task.scope(function(sc)
-      sc:spawn(s.exec, s, "sleep 0.5")
+      sc:spawn(s.exec, s, "sleep 10")
       task.sleep(0.05)
-      assert.is_true(run.took(fails, "timeout", task.timeout, 0.1, s.exec, s, "true") < 0.4)
+      assert.is_true(run.took(fails, "timeout", task.timeout, 0.1, s.exec, s, "true") < 4)
+      sc:cancel()
     end)
     assert.equal("fine", tostring(s:exec "echo fine"))
   end))
@@ -528,9 +529,9 @@ describe("many commands on one session", function()
     local s = connect()
     s:exec "true"
     local took = run.took(function()
-      for _ = 1, 20 do s:exec ":" end
+      for _ = 1, 200 do s:exec ":" end
     end)
-    assert.is_true(took < 2, took)
+    assert.is_true(took < 7, took)
   end))
 end)
 
