@@ -336,7 +336,10 @@ local function by_other(way, host, op, from, to, opts)
   local job = Job.new(host, op, opts)
   to = names.target(from, to)
   return finish(job, function()
-    if op == "put" then return way.put(job, from, to) end
+    if op == "put" then
+      if job.opts.parents then require("sshlua.transfer_otherwise").make_parents(job, to) end
+      return way.put(job, from, to)
+    end
     local dir, name = into(job, to)
     local ok, err = pcall(way.get, job, from, dir, name)
     dir:leave()

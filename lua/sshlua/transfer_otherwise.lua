@@ -10,7 +10,9 @@ local M = {}
 
 local PROBE_SECONDS = 20
 local NO_GLOBS = "patterns need SFTP: name the file, or a directory"
-local with_cat = { mode = true, exclude = true, check = true, idle = true, progress = true }
+-- What acts, or has nothing to act on where there is one file.
+local with_cat = { mode = true, exclude = true, check = true, idle = true, progress = true, parents = true,
+  timeout = true, keep_going = true, files = true, buffer = true }
 
 --- The first option that is none of those.
 local function other(opts, known)
@@ -27,6 +29,20 @@ local function ask(host, path)
   local ok, r = pcall(function() return host:session():exec(cmd, opts) end)
   if not ok and (not errors.is(r) or r.kind == "cancelled" or r.kind == "connection_lost") then error(r, 0) end
   return ok and r.stdout:match("sshlua%-42\r?\n(%l+)") or nil
+end
+
+--- The directories above `to` on the host.
+---@param job sshlua.TransferJob
+---@param to string
+function M.make_parents(job, to)
+  local parent = to:match("^(.*[^/])/+[^/]*$")
+  if not parent then return end
+  local r = job.host:session():exec(quote.sh("mkdir -p -- %s", parent),
+    { check = false, timeout = PROBE_SECONDS, max_output = 4096 })
+  if r.ok then return end
+  errors.raise({ kind = "io", host = job.name, op = job.op, path = parent,
+    message = ("cannot make the directory %s: %s"):format(errors.excerpt(parent),
+      errors.excerpt(r.stderr:match("([^\r\n]+)%s*$") or r:status())) })
 end
 
 --- "cat", "scp", or nil and why not.

@@ -19,7 +19,7 @@ local DEPTH_MAX, ENTRIES_MAX = 64, 10000000
 --- Options that work; the others need SFTP.
 M.options = { mode = true, dir_mode = true, setuid = true, times = true, links = true, exclude = true, fsync = true,
   keep_going = true, limit = true, progress = true, idle = true, timeout = true, check = true, files = true,
-  buffer = true, how = true }
+  buffer = true, how = true, parents = true }
 
 local function start(job, flags, path)
   if path:sub(1, 1) == "-" then path = "./" .. path end
