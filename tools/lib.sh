@@ -75,6 +75,7 @@ test|cmd:sudo|sudo|sudo|sudo|-
 test|cmd:doas|opendoas|opendoas|doas|-
 test|cmd:busybox|busybox|busybox|-|-
 test|file:/usr/lib/python3/dist-packages/asyncssh/__init__.py|python3-asyncssh|python3-asyncssh|-|-
+test|cmd:dropbear|dropbear-bin|dropbear|dropbear|-
 END
 }
 

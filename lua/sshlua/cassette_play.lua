@@ -345,7 +345,7 @@ end
 
 function Core:is_alive() return not self.closed and not self.lost end
 function Core:why() return self.lost end
-function Core:count_open() return self.count end
+function Core:count_open() return self.count, 0 end
 function Core:disconnect(done) return later(done) end
 
 function Core:close()

@@ -14,10 +14,13 @@ local TEST_AGAIN_AFTER = 64
 --- How soon somebody in line looks whether the connection is still there, and whether a place is; then less and less
 --- often.
 local LOOK_FIRST, LOOK_SECONDS = 0.02, 1
+--- Where commands run one after another, one that lasts longer is not waited for.
+local TURN_SECONDS = 2
 
 ---@class sshlua.Places
 ---@field limit number channels at once, as far as we know
 ---@field taken integer channels that are open or being opened
+---@field by_turns? boolean see M.new
 ---@field package kept table<any, boolean> those whose end nobody waits for: a process, a shell, SFTP
 local Places = {}
 local places_mt = { __index = Places, __name = "sshlua.Places" }
@@ -26,11 +29,12 @@ local places_mt = { __index = Places, __name = "sshlua.Places" }
 ---@param most number|nil what the option max_sessions says
 ---@param seconds number how long one waits while no place comes free, and none can be expected to
 ---@param is_alive fun(): boolean is the connection there?
+---@param by_turns? boolean no channel is opened while one is there that ends by itself: the server minds
 ---@return sshlua.Places
-function M.new(name, most, seconds, is_alive)
+function M.new(name, most, seconds, is_alive, by_turns)
   return setmetatable({
     name = name, is_alive = is_alive, most = most or math.huge, limit = most or math.huge, seconds = seconds,
-    taken = 0, line = {}, waiting = 0, kept = {}, kept_count = 0,
+    taken = 0, line = {}, waiting = 0, kept = {}, kept_count = 0, by_turns = by_turns,
   }, places_mt)
 end
 
@@ -98,8 +102,11 @@ local function test_again(self)
   wake_first(self)
 end
 
+local function had_patience(since) return since ~= nil and core.now() - since >= TURN_SECONDS end
+
 local function look(self)
   if not self.is_alive() then return wake_all(self) end
+  if self.by_turns and self.line[1] and had_patience(self.line[1].since) then wake_first(self) end
   if not is_held(self) then return end
   expire(self)
   test_again(self)
@@ -123,8 +130,9 @@ local function tell(self)
 end
 
 local function stand_in_line(self, since, done)
-  local entry = { done = done, since = since }
-  self.line[#self.line + 1] = entry
+  local entry, at = { done = done, since = since }, #self.line + 1
+  while at > 1 and self.line[at - 1].since > since do at = at - 1 end -- who tried in vain stands where it stood
+  table.insert(self.line, at, entry)
   self.waiting = self.waiting + 1
   if self.waiting == 1 then
     self.moved, self.pause = since, LOOK_FIRST
@@ -145,7 +153,8 @@ end
 ---@param since number|nil what it said before
 ---@return boolean taken, number|nil since
 function Places:take(since)
-  if self.taken < self.limit then
+  local must_wait = self.by_turns and self.taken > self.kept_count and not had_patience(since)
+  if self.taken < self.limit and not must_wait then
     self.taken = self.taken + 1
     return true, since
   end
@@ -162,7 +171,11 @@ end
 
 --- How many more could be taken without anybody having to wait, as far as we know; below 0 somebody waits.
 ---@return number
-function Places:left() return self.limit - self.taken - self.waiting end
+function Places:left()
+  local left = self.limit - self.taken
+  if self.by_turns then left = math.min(left, 1 - (self.taken - self.kept_count)) end
+  return left - self.waiting
+end
 
 --- The channel is gone: its place is the next one's.
 function Places:note_closed(ch)
@@ -204,6 +217,7 @@ function Places:keep(ch)
   self.kept_count = self.kept_count + 1
   moved(self)
   if self.waiting > 0 then tell(self) end
+  if self.by_turns then wake_first(self) end
 end
 
 --- Somebody waits for the channel's end, as for that of a run.

@@ -29,6 +29,13 @@ local OPENS_AT_ONCE = 32
 local Session = {}
 local session_mt = { __index = Session, __name = "sshlua.Session" }
 
+--- dropbear before 2024.86 closes a channel that is being opened, and then loses the connection, when a process of
+--- another channel ends in that moment.
+local function ends_disturb(version)
+  local year, number = version:match("^SSH%-2%.0%-dropbear_(%d%d%d%d)%.(%d+)")
+  return year ~= nil and tonumber(year) * 1000 + tonumber(number) < 2024086
+end
+
 ---@param core_session userdata authenticated
 ---@param target table as connect.target makes it
 ---@param open_seconds number for opening one channel
@@ -41,7 +48,7 @@ function M.new(core_session, target, open_seconds, place_seconds, child)
     open_seconds = open_seconds,
     places = places.new(target.name, target.opts.max_sessions, place_seconds, function()
       return core_session:is_alive()
-    end),
+    end, ends_disturb(core_session:server_version() or "")),
   }, session_mt)
 end
 
@@ -72,6 +79,14 @@ local function take_place(self, since)
     if not self.core:is_alive() then self.places:wake_all() end -- none of them can be served
     require_alive(self)
   end
+end
+
+--- The end of a process whose channel we have closed, where it disturbs the next one's beginning.
+local DYING_SECONDS, LOOK_SECONDS = 1, 0.002
+
+local function wait_for_dying(self)
+  local till = core.now() + DYING_SECONDS
+  while select(2, self.core:count_open()) > 0 and core.now() < till do scope.sleep(LOOK_SECONDS) end
 end
 
 --- first(ch, done), with a deadline for the channel's opening. A scope around each would cost more than all else that a
@@ -128,6 +143,7 @@ function attempt(self, wish)
   if wish.spare and self.places:left() < 2 then
     errors.raise({ kind = "limit", host = self.name, phase = "channel", message = "no channel to spare" })
   end
+  if self.places.by_turns then wait_for_dying(self) end
   wish.since = take_place(self, wish.since)
   local ch = self.core:open_channel(self.target.opts.window or wish.window, wish.variables)
   return answered(self, wish, ch, pcall(await, start_first, self, ch, wish.first))

@@ -41,12 +41,12 @@ describe("A server that", function()
     end)
   end)
 
-  local function connect(algorithms)
+  local function connect(algorithms, user)
     local socket = await(core.tcp_connect, "127.0.0.1", port, nil)
     local session = assert(core.session(socket, algorithms or engine.algorithms))
     await(session.greeting, session)
     await(session.handshake, session)
-    assert.equal("ok", (await(session.auth_none, session, "anybody")))
+    assert.equal("ok", (await(session.auth_none, session, user or "anybody")))
     return session
   end
 
@@ -102,11 +102,33 @@ describe("A server that", function()
     end)
   end)
 
-  it("closes before it answers the request leaves a waiting exec to its deadline or ends it", function()
+  -- fn(ch) waits for an answer that cannot come.
+  local function unanswered(user, fn)
     engine.within(SECONDS, function()
-      local session = connect()
-      local ok, err = pcall(task.timeout, 2, engine.start, session, "close_at_once")
-      assert(ok or err.kind == "channel" or err.kind == "timeout")
+      local session = connect(nil, user)
+      local ok, err = pcall(task.timeout, 10, fn, engine.open(session))
+      assert.is_false(ok)
+      assert.equal("channel", err.kind)
+      assert.equal("the server closed the channel without an answer", err.message)
+      session:close()
+    end)
+  end
+
+  for who, user in pairs({ ["closes in place of an answer to a request"] = "anybody",
+    ["closes a channel before it says that it is open"] = "early" }) do
+    it(who .. " ends what waits for the answer", function()
+      unanswered(user, function(ch) await(ch.exec, ch, "close_unanswered") end)
+      unanswered(user, function(ch) await(ch.run, ch, "close_unanswered", 1000) end)
+      unanswered(user, function(ch) await(ch.setenv, ch, "close_unanswered", "x") end)
+      unanswered(user, function(ch) await(ch.pty, ch, "close_unanswered", 80, 24, "\0") end)
+    end)
+  end
+
+  it("ends a channel before it says that it is open has nothing to read", function()
+    engine.within(SECONDS, function()
+      local session = connect(nil, "early")
+      local ch = engine.open(session)
+      assert.is_nil((task.timeout(10, await, ch.read_any, ch)))
       session:close()
     end)
   end)

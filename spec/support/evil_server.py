@@ -107,8 +107,8 @@ class Evil:
     async def silence(self):
         await asyncio.sleep(30)
 
-    async def close_at_once(self):
-        self.about(CLOSE)
+    async def close_unanswered(self):
+        """Never begun: on_request closes the channel in place of an answer."""
 
     async def short_messages(self):
         """Each message of the channel protocol, cut short at every length."""
@@ -248,10 +248,29 @@ def on_channel_open(self, pkttype, pktid, packet):
         evil_open(self, packet.get_string().decode(), chan)
         return None
     packet._idx = at
+    if self.get_extra_info("username") == "early":
+        packet.get_string()
+        chan = packet.get_uint32()
+        packet._idx = at
+        self.send_packet(EOF, UInt32(chan))
+        self.send_packet(CLOSE, UInt32(chan))
     return process_channel_open(self, pkttype, pktid, packet)
 
 
 asyncssh.connection.SSHConnection._packet_handlers[90] = on_channel_open
+
+process_request = asyncssh.channel.SSHChannel._process_request
+
+
+def on_request(self, pkttype, pktid, packet):
+    """Channels that are closed without an answer: those of a user, and for a command."""
+    if b"close_unanswered" in packet._packet:
+        self.send_packet(CLOSE)
+    elif self._conn.get_extra_info("username") != "early":
+        process_request(self, pkttype, pktid, packet)
+
+
+asyncssh.channel.SSHChannel._packet_handlers[REQUEST] = on_request
 
 
 class Server(asyncssh.SSHServer):

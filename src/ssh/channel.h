@@ -86,6 +86,8 @@ bool sl_channel_gathers_more(const sl_channel *ch);
 
 /* The server has closed the channel: it takes no more input. */
 bool sl_channel_peer_closed(LIBSSH2_CHANNEL *raw);
+/* What a step that waits for the answer of a request ends with: rc, or an error when none can come any more. */
+int sl_channel_await_answer(sl_op *op, int rc);
 
 /* Waits for the close of the server, which comes after all output; then how the command ended. */
 int sl_channel_wait_closed(sl_channel *ch);

@@ -29,6 +29,7 @@ static void opened(sl_channel *ch, LIBSSH2_CHANNEL *raw) {
   ch->strand.opening = false;
   ch->strand.woken = true;
   ch->opened = true;
+  if (libssh2_channel_eof(raw) > 0) sl_channel_ended(ch); /* it came before the answer */
 }
 
 static int open_channel(open_op *x) {
@@ -166,16 +167,21 @@ static int l_is_open(lua_State *L) {
   return 1;
 }
 
-/* session:count_open() -> how many channels of type "session" are open and not being closed. */
+/* session:count_open() -> how many channels of type "session" are open and not being closed; how many are, by us alone. */
 static int l_count_open(lua_State *L) {
   sl_session *s = sl_session_check(L, 1);
-  lua_Integer n = 0;
+  lua_Integer open = 0, closing = 0;
   for (const sl_strand *strand = s->engine.strands; strand; strand = strand->next) {
     const sl_channel *ch = (const sl_channel *)strand;
-    if (ch->is_session && ch->opened && !ch->closing) n++;
+    if (!ch->is_session || !ch->opened) continue;
+    if (ch->closing)
+      closing++;
+    else
+      open++;
   }
-  lua_pushinteger(L, n);
-  return 1;
+  lua_pushinteger(L, open);
+  lua_pushinteger(L, closing);
+  return 2;
 }
 
 static const luaL_Reg open_verbs[] = {{"opened", l_opened}, {"is_open", l_is_open}, {NULL, NULL}};

@@ -23,15 +23,23 @@ typedef struct request_op {
 
 static LIBSSH2_CHANNEL *raw_of(const request_op *x) { return x->eop.strand->raw; }
 
+/* Nothing comes after the server's CLOSE (RFC 4254 5.3), and libssh2 would wait for it. */
+int sl_channel_await_answer(sl_op *op, int rc) {
+  if (rc != sl_step_again() || !sl_channel_peer_closed(((sl_eop *)op)->strand->raw)) return rc;
+  sl_err_set(&op->err, SL_CHANNEL, "EPIPE", 0, "the server closed the channel without an answer");
+  return LIBSSH2_ERROR_CHANNEL_CLOSED;
+}
+
 static int process_step(sl_op *op) {
   request_op *x = (request_op *)op;
-  return libssh2_channel_process_startup(raw_of(x), x->type, (unsigned)strlen(x->type), x->text,
-                                         x->text_len);
+  return sl_channel_await_answer(op, libssh2_channel_process_startup(raw_of(x), x->type, (unsigned)strlen(x->type),
+                                                                     x->text, x->text_len));
 }
 
 static int setenv_step(sl_op *op) {
   request_op *x = (request_op *)op;
-  return libssh2_channel_setenv_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len);
+  return sl_channel_await_answer(op, libssh2_channel_setenv_ex(raw_of(x), x->text, x->text_len, x->value,
+                                                               x->value_len));
 }
 
 #ifdef SL_REQUEST_ALONE
@@ -80,8 +88,8 @@ static int notice_step(sl_op *op) {
 
 static int pty_step(sl_op *op) {
   request_op *x = (request_op *)op;
-  return libssh2_channel_request_pty_ex(raw_of(x), x->text, x->text_len, x->value, x->value_len,
-                                        x->cols, x->rows, 0, 0);
+  return sl_channel_await_answer(op, libssh2_channel_request_pty_ex(raw_of(x), x->text, x->text_len, x->value,
+                                                                    x->value_len, x->cols, x->rows, 0, 0));
 }
 
 static int resize_step(sl_op *op) {

@@ -65,6 +65,7 @@ static int run_step(sl_op *op) {
   case RUN_ASK:
     rc = libssh2_channel_process_startup(raw, "exec", 4, x->command, x->command_len);
     if (rc == sl_step_again()) end_input_early(x);
+    rc = sl_channel_await_answer(op, rc);
     if (rc != 0 || op->abandoned) return rc;
     x->phase = RUN_END_INPUT; /* fall through */
   case RUN_END_INPUT:

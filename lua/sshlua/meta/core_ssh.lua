@@ -160,7 +160,8 @@ local Channel = {}
 ---@return sshlua.core.Channel
 function Session:open_channel(window, variables) end
 
----@return integer channels of type "session" that are open and not being closed
+---@return integer open channels of type "session" that are open and not being closed
+---@return integer closing those that we have closed and the server not yet
 function Session:count_open() end
 
 --- A channel to a host and port that the server connects to (RFC 4254 7.2). Opens do not wait for each other, where
