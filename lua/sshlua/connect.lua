@@ -226,7 +226,8 @@ local function open_once(target)
   end
   local o = target.opts
   s:keepalive(o.server_alive_interval or 15, o.server_alive_count_max or 3)
-  local opened = session.new(s, target, limit_of(target, "channel"), limit_of(target, "place"), child)
+  local opened = session.new(s, target, limit_of(target, "channel"), limit_of(target, "place"), child,
+    s:server_version())
   opened.opened_at = core.now()
   return opened
 end

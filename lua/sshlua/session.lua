@@ -41,14 +41,15 @@ end
 ---@param open_seconds number for opening one channel
 ---@param place_seconds number for a place to come free
 ---@param child? sshlua.Proxy the process that carries it
-function M.new(core_session, target, open_seconds, place_seconds, child)
+---@param version? string what the server calls itself
+function M.new(core_session, target, open_seconds, place_seconds, child, version)
   return setmetatable({
     child = child,
     core = core_session, name = target.name, port = target.port, target = target,
     open_seconds = open_seconds,
     places = places.new(target.name, target.opts.max_sessions, place_seconds, function()
       return core_session:is_alive()
-    end, ends_disturb(core_session:server_version() or "")),
+    end, ends_disturb(version or "")),
   }, session_mt)
 end
 
