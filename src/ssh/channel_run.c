@@ -23,13 +23,15 @@ typedef struct run_op {
 
 /* 0 when both streams are at their end. */
 static int gather_rest(sl_channel *ch) {
+  int all = 0;
   for (int stream = 0; stream <= 1; stream++) {
     int rc;
     do rc = sl_channel_fetch(ch, stream);
     while (rc > 0);
-    if (rc < 0) return rc;
+    if (rc < 0 && rc != sl_step_again()) return rc;
+    if (rc < 0) all = rc;
   }
-  return 0;
+  return all;
 }
 
 static int run_end(run_op *x) {
