@@ -32,6 +32,7 @@ struct sl_strand {
   bool opening;  /* no answer of the server yet: its operations wait */
   bool answered; /* the request under way has its answer */
   size_t owed;   /* bytes consumed whose window has not been given back */
+  size_t widest; /* the most that the peer has let us send ahead */
 };
 
 /* An operation of the engine. `step` makes one libssh2 call and returns its code; on failure it may fill
@@ -124,6 +125,9 @@ bool sl_window_has(const sl_strand *s, size_t bytes);
 bool sl_window_take(sl_strand *s, size_t bytes);
 void sl_window_credit(sl_strand *s, size_t bytes);
 void sl_window_step(sl_strand *s); /* for the pump */
+/* The other direction. opened: the peer takes that much more. widest: so far ahead it has let us go at most. */
+void sl_window_opened(sl_strand *s, size_t bytes);
+size_t sl_window_widest(const sl_strand *s);
 
 /* Makes an operation for a lane (strand NULL: the session's). The caller fills it, then calls sl_eop_submit, and
    sl_op_start if Lua waits for it. A submitted operation on a dead engine ends at once with the reason. */

@@ -38,11 +38,8 @@ static void begin_window(struct sl_rest *r) {
 
 /* Who lets us send but little ahead (dropbear: 24 KiB) has to be heard at once: that much goes in less than we rest. */
 static bool is_narrow(const sl_engine *e) {
-  for (const sl_strand *s = e->strands; s; s = s->next) {
-    unsigned long initial = SENDING_WINDOW;
-    if (s->raw) libssh2_channel_window_write_ex(s->raw, &initial);
-    if (initial < SENDING_WINDOW) return true;
-  }
+  for (const sl_strand *s = e->strands; s; s = s->next)
+    if (s->raw && sl_window_widest(s) < SENDING_WINDOW) return true;
   return false;
 }
 

@@ -1,5 +1,5 @@
-/* The receive window of a channel (RFC 4254 5.2): what the server may still send, and giving back what was consumed.
-   Without the packet hook libssh2 keeps it by itself. */
+/* The windows of a channel (RFC 4254 5.2): what the server may still send, and giving back what was consumed; how far it
+   lets us go ahead. Without the packet hook libssh2 keeps them by itself. */
 #include "engine/engine.h"
 
 #ifdef SL_PACKET_HOOK
@@ -39,6 +39,17 @@ void sl_window_step(sl_strand *s) {
   s->owed -= bytes;
 }
 
+void sl_window_opened(sl_strand *s, size_t bytes) {
+  size_t window = s->raw ? s->raw->local.window_size + bytes : bytes;
+  if (window > s->widest) s->widest = window;
+}
+
+/* OpenSSH confirms a session with a window of 0, and opens it when the command has begun. */
+size_t sl_window_widest(const sl_strand *s) {
+  size_t initial = s->raw ? s->raw->local.window_size_initial : 0;
+  return initial > s->widest ? initial : s->widest;
+}
+
 #else
 
 bool sl_window_has(const sl_strand *s, size_t bytes) {
@@ -59,5 +70,17 @@ void sl_window_credit(sl_strand *s, size_t bytes) {
 }
 
 void sl_window_step(sl_strand *s) { (void)s; }
+
+void sl_window_opened(sl_strand *s, size_t bytes) {
+  (void)s;
+  (void)bytes;
+}
+
+/* 0: opened later, by how much is not known. */
+size_t sl_window_widest(const sl_strand *s) {
+  unsigned long initial = 0;
+  libssh2_channel_window_write_ex(s->raw, &initial);
+  return initial ? initial : SIZE_MAX;
+}
 
 #endif

@@ -69,7 +69,8 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
   enum {
     CONFIRMATION = 91,
     OPEN_FAILURE,
-    DATA = 94,
+    WINDOW_ADJUST,
+    DATA,
     EXTENDED_DATA,
     END_OF_DATA,
     CLOSE,
@@ -85,6 +86,9 @@ bool sl_channel_packet(sl_session *s, sl_strand *strand, const unsigned char *da
     if (strand && sl_channel_direct_answer((sl_channel *)strand, data, len)) return true;
     if (!sl_get_u32(&r, &number) || !sl_engine_awaits_open(&s->engine, number)) return true;
     if (data[0] == OPEN_FAILURE) open_refused(s, data, len);
+    return false;
+  case WINDOW_ADJUST:
+    if (strand && sl_get_u32(&r, &number) && sl_get_u32(&r, &number)) sl_window_opened(strand, number);
     return false;
   case DATA:
   case EXTENDED_DATA:
