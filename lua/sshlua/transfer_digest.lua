@@ -38,13 +38,19 @@ local function read_back(job, path, length)
   return digest, bytes
 end
 
+-- ProFTPD runs no commands, and 1.3.8 crashes when a channel on which it has refused one is closed.
+local function may_run(session)
+  local version = session.core:server_version()
+  return not (version and version:find("^SSH%-2%.0%-mod_sftp"))
+end
+
 -- Other shells than sh fail on it, and then the file is read back.
 local SUM = "if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi"
 
 --- Of a remote file by a command; nil when the host does not say.
 local function by_command(job, path, length, size)
   local session = job.host:session()
-  if session.no_sha256 then return nil end
+  if session.no_sha256 or not may_run(session) then return nil end
   local from = quote.sh("< %s", path:sub(1, 1) == "-" and "./" .. path or path)
   local cmd = length and ("head -c %d %s | { %s; }"):format(length, from, SUM) or ("{ %s; } %s"):format(SUM, from)
   local opts = { check = false, timeout = 60 + (size or 0) / 2e7, max_output = 4096 }
