@@ -1,6 +1,7 @@
 -- A dropbear on loopback, as small systems have it: one process, in a name space of mounts where its account's home is a
 -- directory of ours, so that it finds our key there.
 local core = require "sshlua.core"
+local files = require "spec.support.files"
 local processes = require "sshlua.testbed.processes"
 local run = require "spec.support.run"
 local ssh = require "sshlua"
@@ -17,7 +18,7 @@ local SCRIPT = [[
       [ ! -e "$f" ] || mount --bind /dev/null "$f" || exit 77
     done
   fi
-  exec dropbear -F -E -r "$1/host_key" -p "127.0.0.1:$2" -P "$1/pid"]]
+  exec dropbear -F -E -r "$1/host_key" -p "127.0.0.1:$2" -P "$1/pid" 2> "$1/log"]]
 
 local function free_port()
   local listener = assert(core.tcp_listen("127.0.0.1", 0))
@@ -33,19 +34,18 @@ function M.missing()
 end
 
 local function launch(self, sftp)
+  os.remove(self.dir .. "/log")
   self.port = free_port()
   self.proc = assert(core.spawn {
     args = { "unshare", "-m", "sh", "-c", SCRIPT, "sh", self.dir, ("%d"):format(self.port), sftp and "sftp" or "none" },
-    env = processes.environment "SSHLUA_SPEC=dropbear", stdin = "null", stdout = "null", stderr = "pipe",
+    env = processes.environment "SSHLUA_SPEC=dropbear", stdin = "null", stdout = "null", stderr = "null",
   })
-  local stderr, said = self.proc:stderr(), ""
-  return task.timeout(20, function()
-    repeat
-      local bytes = task.await(stderr.read, stderr, 4096)
-      said = said .. (bytes or "")
-    until not bytes or said:find "Not backgrounding"
-    return said:find "Failed listening" == nil and said:find "Not backgrounding" ~= nil
-  end)
+  local said
+  local function has_begun()
+    said = files.read(self.dir .. "/log") or ""
+    return said:find "Not backgrounding" or said:find "Failed listening"
+  end
+  return run.eventually(has_begun) and not said:find "Failed listening"
 end
 
 -- Starts one; inside a task. sftp: has it a server for that?
