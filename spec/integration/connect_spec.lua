@@ -11,13 +11,6 @@ local body, fails, defer = run.body, run.fails, run.defer
 local await = task.await
 local fleet, start_fleet, stop_fleet = servers.shared {}
 
-local function free_port()
-  local listener = assert(core.tcp_listen("127.0.0.1", 0))
-  local port = listener:port()
-  listener:close()
-  return port
-end
-
 local function opts_of(more)
   local opts = { user = "nobody", known_hosts = "none", agent = false, identity = false, batch = true, tries = 1 }
   for k, v in pairs(more or {}) do opts[k] = v end
@@ -47,7 +40,7 @@ end
 
 describe("connecting where nobody listens", function()
   it("is refused at once, in phase connect, and may be tried again", body(function()
-    local e = failure("connect", 2, opts_of { hostname = "127.0.0.1", port = free_port() })
+    local e = failure("connect", 2, opts_of { hostname = "127.0.0.1", port = servers.free_port() })
     assert.equal("connect", e.phase)
     assert.equal("ECONNREFUSED", e.name)
     assert.is_true(e.retryable)
@@ -55,7 +48,7 @@ describe("connecting where nobody listens", function()
   end))
 
   it("is tried again with growing pauses, as often as asked", body(function()
-    local opts = opts_of { hostname = "127.0.0.1", port = free_port(), tries = 3 }
+    local opts = opts_of { hostname = "127.0.0.1", port = servers.free_port(), tries = 3 }
     local _, took = failure("connect", 4, opts)
     assert.is_true(took > 0.4, took)
   end))
@@ -170,14 +163,14 @@ describe("several addresses", function()
 
   it("that all refuse are named in one error", body(function()
     with_addresses { "127.0.0.77", "127.0.0.78" }
-    local e = failure("connect", 2, opts_of { hostname = "many", port = free_port() })
+    local e = failure("connect", 2, opts_of { hostname = "many", port = servers.free_port() })
     assert.equal("ECONNREFUSED", e.name)
     assert.truthy(e.message:find("127.0.0.77", 1, true), e.message)
     assert.truthy(e.message:find("127.0.0.78", 1, true), e.message)
   end))
 
   it("can be kept to one family", body(function()
-    local e = failure("connect", 2, opts_of { hostname = "localhost", port = free_port(), family = 4 })
+    local e = failure("connect", 2, opts_of { hostname = "localhost", port = servers.free_port(), family = 4 })
     assert.is_nil(e.message:find("::1", 1, true))
   end))
 end)

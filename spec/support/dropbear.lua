@@ -4,6 +4,7 @@ local core = require "sshlua.core"
 local files = require "spec.support.files"
 local processes = require "sshlua.testbed.processes"
 local run = require "spec.support.run"
+local servers = require "spec.support.servers"
 local ssh = require "sshlua"
 local task = require "sshlua.task"
 local testbed = require "sshlua.testbed"
@@ -20,13 +21,6 @@ local SCRIPT = [[
   fi
   exec dropbear -F -E -r "$1/host_key" -p "127.0.0.1:$2" -P "$1/pid" 2> "$1/log"]]
 
-local function free_port()
-  local listener = assert(core.tcp_listen("127.0.0.1", 0))
-  local port = listener:port()
-  listener:close()
-  return port
-end
-
 -- Why there can be none here, or nil.
 function M.missing()
   if not os.execute "PATH=$PATH:/usr/sbin command -v dropbear unshare dropbearkey >/dev/null" then return "needs dropbear" end
@@ -35,7 +29,7 @@ end
 
 local function launch(self, sftp)
   os.remove(self.dir .. "/log")
-  self.port = free_port()
+  self.port = servers.free_port()
   self.proc = assert(core.spawn {
     args = { "unshare", "-m", "sh", "-c", SCRIPT, "sh", self.dir, ("%d"):format(self.port), sftp and "sftp" or "none" },
     env = processes.environment "SSHLUA_SPEC=dropbear", stdin = "null", stdout = "null", stderr = "null",

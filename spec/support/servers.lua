@@ -1,10 +1,19 @@
 -- Throwaway servers and connections for integration specs.
+local core = require "sshlua.core"
 local files = require "spec.support.files"
 local run = require "spec.support.run"
 local ssh = require "sshlua"
 local testbed = require "sshlua.testbed"
 
 local M = {}
+
+-- A port on loopback where nobody listens.
+function M.free_port()
+  local listener = assert(core.tcp_listen("127.0.0.1", 0))
+  local port = listener:port()
+  listener:close()
+  return port
+end
 
 -- A fleet for a whole describe: get, setup, teardown.
 function M.shared(opts)
