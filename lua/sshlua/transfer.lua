@@ -154,8 +154,13 @@ local function look(path)
   if not errors.is(st, "io") or st.name ~= "ENOENT" then error(st, 0) end
 end
 
+--- Bytes have no name that a directory could be given.
+local function check_name(to)
+  if to:sub(-1) == "/" then errors.usage(6, "put: a file name expected, got the directory %s", errors.excerpt(to)) end
+end
+
 local function put_data(job, from, to)
-  if to:sub(-1) == "/" then errors.usage(5, "put: a file name expected, got the directory %s", errors.excerpt(to)) end
+  check_name(to)
   local put = require("sshlua.transfer_put")
   job.named = true
   if io.type(from) == "file" then
@@ -334,7 +339,7 @@ end
 
 local function by_other(way, host, op, from, to, opts)
   local job = Job.new(host, op, opts)
-  to = names.target(from, to)
+  if type(from) == "string" then to = names.target(from, to) else check_name(to) end
   return finish(job, function()
     if op == "put" then
       if job.opts.parents then require("sshlua.transfer_otherwise").make_parents(job, to) end

@@ -26,9 +26,9 @@ end
 
 --- To a host --------------------------------------------------------------------------------------------------------
 
-local function pieces_of(entry, file)
+local function pieces_of(entry, source)
   return function()
-    local bytes = await(file.read, file, PIECE, entry.bytes)
+    local bytes = source.read(entry.bytes)
     if bytes then entry.bytes = entry.bytes + #bytes end
     return bytes
   end
@@ -46,17 +46,13 @@ local function receive_script(path, size, mode)
     .. [[mv -f "$n" "$t"]]
 end
 
-local function send(job, file, from, to)
-  local st = await(file.stat, file)
-  if st.type ~= "file" then
-    errors.raise({ kind = "io", host = job.name, op = job.op, path = from,
-      message = ("%s is not a regular file but a %s"):format(errors.excerpt(from), names.kind(st.type)) })
-  end
-  job.total = job.total + st.size
-  local entry = job:begin(from, st.size)
+--- source: shown, size, mode, and read(at), which returns the next bytes there.
+local function send(job, source, to)
+  job.total = job.total + source.size
+  local entry = job:begin(source.shown, source.size)
   local ok, r = pcall(function()
-    return job.host:session():exec(receive_script(to, st.size, names.mode(job.opts, st.mode)),
-      { stdin = pieces_of(entry, file), check = false })
+    return job.host:session():exec(receive_script(to, source.size, names.mode(job.opts, source.mode)),
+      { stdin = pieces_of(entry, source), check = false })
   end)
   job:finish(entry)
   if not ok then error(r, 0) end
@@ -64,12 +60,42 @@ local function send(job, file, from, to)
   job:arrive(to, "files")
 end
 
+local function send_file(job, file, from, to)
+  local st = await(file.stat, file)
+  if st.type ~= "file" then
+    errors.raise({ kind = "io", host = job.name, op = job.op, path = from,
+      message = ("%s is not a regular file but a %s"):format(errors.excerpt(from), names.kind(st.type)) })
+  end
+  send(job, { shown = from, size = st.size, mode = st.mode, read = function(at)
+    return await(file.read, file, PIECE, at)
+  end }, to)
+end
+
+--- A source that is text, a secret perhaps; else nil.
+local function text_of(from)
+  local data = type(from) == "table" and from.data or from
+  if core.is_secret(data) then return data end
+  return data ~= from and type(data) == "string" and data or nil
+end
+
+--- Can it be put? Sizes are compared, so they have to be known before: files and texts.
+---@param from any
+---@return boolean
+function M.takes(from) return type(from) == "string" or text_of(from) ~= nil end
+
 ---@param job sshlua.TransferJob
----@param from string
+---@param from string|sshlua.Secret|{ data: string|sshlua.Secret }
 ---@param to string
 function M.put(job, from, to)
+  local text = text_of(from)
+  if text then
+    text = core.is_secret(text) and text:reveal() or text
+    return send(job, { shown = to, size = #text, mode = 420, read = function(at)
+      return at < #text and text:sub(at + 1, at + PIECE) or nil
+    end }, to)
+  end
   local file = here.call(from, core.fs_open, from, "r", nil)
-  local ok, err = pcall(send, job, file, from, to)
+  local ok, err = pcall(send_file, job, file, from, to)
   pcall(file.close, file, function() end)
   if not ok then error(err, 0) end
 end

@@ -52,10 +52,17 @@ end
 ---@return "cat"|"scp"|nil, string?
 function M.plan(host, op, from, opts)
   if op == "sync" then return nil, "sync needs SFTP" end
-  if type(from) ~= "string" then return nil, "only files and directories go without SFTP: write the bytes to a file" end
+  local is_path = type(from) == "string"
+  if not is_path and not (op == "put" and require("sshlua.transfer_cat").takes(from)) then
+    return nil, "only files, directories and texts go without SFTP: write the bytes to a file"
+  end
   local name = other(opts, require("sshlua.transfer_scp").options) or (opts.links == "copy" and "links")
   if name then return nil, ("option '%s' needs SFTP"):format(name) end
   local simple = opts.how ~= "scp" and not other(opts, with_cat)
+  if not is_path then
+    if not simple then return nil, "without SFTP texts go through a shell, and no option that needs more" end
+    return ask(host, "/") and "cat" or nil, "without SFTP texts go through a shell, and there is none"
+  end
   local may_match = from:find("[*?%[]")
   if op == "put" then
     local ok, st = pcall(task.await, core.fs_stat, from)

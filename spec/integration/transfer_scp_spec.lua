@@ -60,6 +60,17 @@ describe("without SFTP", function()
       assert.equal(416, core.fs_stat_sync(at "other").mode)
       h:run({ "rm", "--", name })
     end
+    for _, text in ipairs { "", "text\n", ("x"):rep(3000000) } do
+      local r = h:put({ data = text }, at "new/text", { parents = true, mode = "600" })
+      assert.equal(#text, r.bytes)
+      assert.equal(text, servers.read_file(at "new/text"))
+      assert.equal(384, core.fs_stat_sync(at "new/text").mode)
+    end
+    h:put(core.secret("word", "hidden"), at "secret")
+    assert.equal("hidden", servers.read_file(at "secret"))
+    assert.matches("^[^ ]*transfer_scp_spec.*a file name expected", tostring(fails("usage", h.put, h, { data = "x" }, at "new/")))
+    assert.matches("a file", fails("channel", h.put, h, { data = function() end }, at "x").hint)
+    assert.matches("no option", fails("channel", h.put, h, { data = "x" }, at "x", { times = true }).hint)
     assert.equal("", h:read("ls -A | grep sshlua || true"))
     assert.equal("cannot read none: no such regular file", fails("io", h.get, h, "none", at "x").message)
     assert.matches("cannot write none/x: .*No such file", fails("io", h.put, h, at "-rf", "none/x").message)
