@@ -87,7 +87,10 @@ local DYING_SECONDS, LOOK_SECONDS = 1, 0.002
 
 local function wait_for_dying(self)
   local till = core.now() + DYING_SECONDS
-  while select(2, self.core:count_open()) > 0 and core.now() < till do scope.sleep(LOOK_SECONDS) end
+  while select(2, self.core:count_open()) > 0 and core.now() < till do
+    scope.sleep(LOOK_SECONDS)
+    require_alive(self)
+  end
 end
 
 --- first(ch, done), with a deadline for the channel's opening. A scope around each would cost more than all else that a

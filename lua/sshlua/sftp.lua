@@ -81,17 +81,6 @@ end
 --- stand still half of the time.
 local WINDOW = 8 * 1024 * 1024
 
---- The server's program did not come up. Its end is waited for: dropbear before 2024.86 loses the connection when a
---- channel is opened while a process ends, and whoever wanted SFTP will open one to do without.
-local END_SECONDS = 1
-
-local function wait_for_end(ch)
-  pcall(scope.timeout, END_SECONDS, function()
-    await(ch.pass_out, ch, 1, -1)
-    await(ch.wait_closed, ch)
-  end)
-end
-
 --- A new SFTP session on a channel of its own; `who`: { sudo = ... }, { su = ... } or { doas = ... }. `spare`: only on
 --- a channel that nobody else will want; kind limit.
 ---@return sshlua.Sftp
@@ -103,7 +92,6 @@ function M.open(session, who, spare)
     message = ("the server did not start SFTP within %g s"):format(seconds or 0),
   }, start, session, ch, who ~= nil)
   if not ok then
-    if errors.is(result, "channel") and result.name == "EOF" then wait_for_end(ch) end
     session:_close_channel(ch)
     error(errors.wrap(explain(result), { host = session.name, op = "sftp", phase = "channel" }), 0)
   end
