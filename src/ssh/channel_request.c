@@ -26,7 +26,8 @@ static LIBSSH2_CHANNEL *raw_of(const request_op *x) { return x->eop.strand->raw;
 /* Nothing comes after the server's CLOSE (RFC 4254 5.3), and libssh2 would wait for it. */
 int sl_channel_await_answer(sl_op *op, int rc) {
   if (rc != sl_step_again() || !sl_channel_peer_closed(((sl_eop *)op)->strand->raw)) return rc;
-  sl_err_set(&op->err, SL_CHANNEL, "EPIPE", 0, "the server closed the channel without an answer");
+  sl_err_set(&op->err, SL_CHANNEL, "LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED", 0,
+             "the server closed the channel without an answer");
   return LIBSSH2_ERROR_CHANNEL_CLOSED;
 }
 
